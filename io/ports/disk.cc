@@ -1,0 +1,33 @@
+#include "io/ports/disk.h"
+
+namespace reel::io {
+
+const char* name_of(DiskStatus status) {
+  switch (status) {
+    case DiskStatus::ok: return "ok";
+    case DiskStatus::not_found: return "not found";
+    case DiskStatus::exists: return "exists";
+    case DiskStatus::io_error: return "I/O error";
+    case DiskStatus::no_space: return "no space";
+    case DiskStatus::read_only: return "read-only";
+    case DiskStatus::refused: return "refused";
+  }
+  return "?";
+}
+
+const char* name_of(DiskVerb verb) {
+  switch (verb) {
+    case DiskVerb::list: return "list";
+    case DiskVerb::create: return "create";
+    case DiskVerb::open: return "open";
+    case DiskVerb::close: return "close";
+    case DiskVerb::read: return "read";
+    case DiskVerb::write: return "write";
+    case DiskVerb::sync: return "sync";
+    case DiskVerb::remove: return "remove";
+    case DiskVerb::sync_directory: return "sync_directory";
+  }
+  return "?";
+}
+
+}  // namespace reel::io

@@ -1,0 +1,33 @@
+#include "node/message.h"
+
+#include "node/client_message.h"
+
+namespace reel {
+
+const char* name_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::not_leader: return "NotLeader";
+    case ErrorCode::overloaded: return "Overloaded";
+    case ErrorCode::too_large: return "TooLarge";
+    case ErrorCode::out_of_order: return "OutOfOrder";
+    case ErrorCode::expired: return "Expired";
+    case ErrorCode::unauthorized: return "Unauthorized";
+    case ErrorCode::no_such_partition: return "NoSuchPartition";
+    case ErrorCode::unavailable: return "Unavailable";
+    case ErrorCode::deadline_exceeded: return "DeadlineExceeded";
+    case ErrorCode::malformed: return "Malformed";
+  }
+  return "?";
+}
+
+const char* name_of(Role role) {
+  switch (role) {
+    case Role::follower: return "follower";
+    case Role::pre_candidate: return "pre-candidate";
+    case Role::candidate: return "candidate";
+    case Role::leader: return "leader";
+  }
+  return "?";
+}
+
+}  // namespace reel
