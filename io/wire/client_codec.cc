@@ -1,0 +1,426 @@
+// ClientCall and ClientReply as bytes (frame.h draws the frame). Every layout begins with u8 body, u8 flags, u16 zero.
+//
+//   call
+//   1 append      flags 1 ordered; u32 group, u64 session high, u64 session low, u64 first, u32 count, u32 size,
+//                 u64 XXH3-64 of the block; the block is a blob
+//   2 feed        u32 group, u64 from, u32 bytes_max, u64 wait in ns
+//   3 high water  flags 1 linearizable; u32 group
+//   4 status      nothing
+//
+//   reply
+//   1 error       u8 code, u64 hint, u64 retry_after in ns, u64 limit, text
+//   2 append      u32 count, then runs: u64 first, u32 count, u64 id, u64 time
+//   3 feed        u64 high water, u32 count, then entries: u32 size, u64 XXH3-64; payloads are blobs
+//   4 high water  u64 high water
+//   5 status      flags 1 ready; u64 node, u64 cluster, u64 incarnation, text version, text disk, u64 journal bytes,
+//                 u64 journal files, u64 syncs, u64 durable, u32 count, then groups:
+//                 u32 group, u8 role, u64 term, u64 leader, u64 first, u64 last, u64 commit, u64 applied,
+//                 u64 high water, u64 sessions, u32 count, then peers: u64 node, u64 match, u8 flags (1 connected)
+//   A text is u32 size and that many bytes.
+#include "io/ports/assert.h"
+#include "io/ports/checksum.h"
+#include "io/wire/codec.h"
+#include "io/wire/frame.h"
+#include "io/wire/limits.h"
+
+namespace reel::wire {
+namespace {
+
+constexpr std::size_t kRunBytes = 28;
+constexpr std::size_t kFeedEntryBytes = 12;
+constexpr std::size_t kGroupBytes = 73;
+constexpr std::size_t kPeerBytes = 17;
+
+// ---- calls
+
+std::uint8_t flags_of(const AppendCall& call) { return call.ordered ? 1 : 0; }
+std::uint8_t flags_of(const FeedCall&) { return 0; }
+std::uint8_t flags_of(const HighWaterCall& call) { return call.linearizable ? 1 : 0; }
+std::uint8_t flags_of(const StatusCall&) { return 0; }
+
+void write_body(FieldWriter& out, const AppendCall& call) {
+  out.u32(call.group.value);
+  out.u64(call.session.high);
+  out.u64(call.session.low);
+  out.u64(call.first.value);
+  out.u32(call.count);
+  out.u32(static_cast<std::uint32_t>(call.block.size()));
+  out.u64(io::digest64(call.block.span()));
+  out.blob(call.block);
+}
+void write_body(FieldWriter& out, const FeedCall& call) {
+  out.u32(call.group.value);
+  out.u64(call.from.value);
+  out.u32(call.bytes_max);
+  out.u64(static_cast<std::uint64_t>(call.wait.ns));
+}
+void write_body(FieldWriter& out, const HighWaterCall& call) { out.u32(call.group.value); }
+void write_body(FieldWriter&, const StatusCall&) {}
+
+Bytes read_blob(FieldReader& in, std::uint32_t size_max) {
+  const std::uint32_t size = in.u32();
+  const std::uint64_t digest = in.u64();
+  if (size > size_max) in.refuse("payload is larger than allowed");
+  Bytes blob = in.blob(size);
+  if (!in.failed() && io::digest64(blob.span()) != digest) in.refuse("payload differs from its checksum");
+  return blob;
+}
+
+AppendCall read_append_call(FieldReader& in, std::uint8_t flags) {
+  AppendCall call;
+  call.ordered = flags != 0;
+  call.group = GroupId(in.u32());
+  call.session.high = in.u64();
+  call.session.low = in.u64();
+  call.first = Sequence(in.u64());
+  call.count = in.u32();
+  call.block = read_blob(in, kAppendCallBytesMax);
+  return call;
+}
+
+FeedCall read_feed_call(FieldReader& in) {
+  FeedCall call;
+  call.group = GroupId(in.u32());
+  call.from = TxnId(in.u64());
+  call.bytes_max = in.u32();
+  call.wait.ns = static_cast<std::int64_t>(in.u64());
+  return call;
+}
+
+ClientCall read_call(FieldReader& in) {
+  constexpr std::uint8_t kFlags[5] = {0, 1, 0, 1, 0};
+  const std::uint8_t kind = in.u8();
+  if (kind == 0 || kind > std::variant_size_v<ClientCall>) in.refuse("unknown call");
+  const std::uint8_t flags = in.flags(in.failed() ? 0 : kFlags[kind]);
+  in.zero(2);
+  if (in.failed()) return StatusCall{};
+  switch (kind) {
+    case 1: return read_append_call(in, flags);
+    case 2: return read_feed_call(in);
+    case 3: return HighWaterCall{GroupId(in.u32()), flags != 0};
+    default: return StatusCall{};
+  }
+}
+
+void add_body(io::Hasher& hasher, const AppendCall& call) {
+  hasher.add(call.group.value).add(call.session.high).add(call.session.low).add(call.first.value);
+  hasher.add(call.count).add(call.block.span());
+}
+void add_body(io::Hasher& hasher, const FeedCall& call) {
+  hasher.add(call.group.value).add(call.from.value).add(call.bytes_max);
+  hasher.add(static_cast<std::uint64_t>(call.wait.ns));
+}
+void add_body(io::Hasher& hasher, const HighWaterCall& call) { hasher.add(call.group.value); }
+void add_body(io::Hasher&, const StatusCall&) {}
+
+// ---- replies
+
+std::uint8_t flags_of(const StatusResult& result) { return result.ready ? 1 : 0; }
+template <class Result>
+std::uint8_t flags_of(const Result&) {
+  return 0;
+}
+
+void write_body(FieldWriter& out, const CallError& error) {
+  out.u8(static_cast<std::uint8_t>(error.code));
+  out.u64(error.hint.value);
+  out.u64(static_cast<std::uint64_t>(error.retry_after.ns));
+  out.u64(error.limit);
+  out.text(error.text);
+}
+void write_body(FieldWriter& out, const AppendResult& result) {
+  out.u32(static_cast<std::uint32_t>(result.runs.size()));
+  for (const CommittedRun& run : result.runs) {
+    out.u64(run.first.value);
+    out.u32(run.count);
+    out.u64(run.id.value);
+    out.u64(run.time);
+  }
+}
+void write_body(FieldWriter& out, const FeedResult& result) {
+  out.u64(result.high_water.value);
+  out.u32(static_cast<std::uint32_t>(result.entries.size()));
+  for (const Bytes& entry : result.entries) {
+    out.u32(static_cast<std::uint32_t>(entry.size()));
+    out.u64(io::digest64(entry.span()));
+    out.blob(entry);
+  }
+}
+void write_body(FieldWriter& out, const HighWaterResult& result) { out.u64(result.high_water.value); }
+
+void write_group(FieldWriter& out, const GroupStatus& group) {
+  out.u32(group.group.value);
+  out.u8(static_cast<std::uint8_t>(group.role));
+  out.u64(group.term.value);
+  out.u64(group.leader.value);
+  out.u64(group.first.value);
+  out.u64(group.last.value);
+  out.u64(group.commit.value);
+  out.u64(group.applied.value);
+  out.u64(group.high_water.value);
+  out.u64(group.sessions);
+  out.u32(static_cast<std::uint32_t>(group.peers.size()));
+  for (const PeerStatus& peer : group.peers) {
+    out.u64(peer.node.value);
+    out.u64(peer.match.value);
+    out.u8(peer.connected ? 1 : 0);
+  }
+}
+void write_body(FieldWriter& out, const StatusResult& result) {
+  out.u64(result.node.value);
+  out.u64(result.cluster);
+  out.u64(result.incarnation.value);
+  out.text(result.version);
+  out.text(result.disk);
+  out.u64(result.journal_bytes);
+  out.u64(result.journal_files);
+  out.u64(result.syncs);
+  out.u64(result.durable.value);
+  out.u32(static_cast<std::uint32_t>(result.groups.size()));
+  for (const GroupStatus& group : result.groups) write_group(out, group);
+}
+
+CallError read_error(FieldReader& in) {
+  CallError error;
+  error.code = static_cast<ErrorCode>(in.u8());
+  error.hint = NodeId(in.u64());
+  error.retry_after.ns = static_cast<std::int64_t>(in.u64());
+  error.limit = in.u64();
+  error.text = in.text();
+  return error;
+}
+
+AppendResult read_append_result(FieldReader& in) {
+  AppendResult result;
+  const std::uint32_t count = in.count(kAppendCallCountMax, kRunBytes);
+  result.runs.reserve(count);
+  for (std::uint32_t i = 0; i < count && !in.failed(); ++i) {
+    CommittedRun run;
+    run.first = Sequence(in.u64());
+    run.count = in.u32();
+    run.id = TxnId(in.u64());
+    run.time = in.u64();
+    result.runs.push_back(run);
+  }
+  return result;
+}
+
+FeedResult read_feed_result(FieldReader& in) {
+  FeedResult result;
+  result.high_water = TxnId(in.u64());
+  const std::uint32_t count = in.count(kFeedResultEntriesMax, kFeedEntryBytes);
+  result.entries.reserve(count);
+  for (std::uint32_t i = 0; i < count && !in.failed(); ++i) result.entries.push_back(read_blob(in, kEntryBytesMax));
+  return result;
+}
+
+GroupStatus read_group(FieldReader& in) {
+  GroupStatus group;
+  group.group = GroupId(in.u32());
+  group.role = static_cast<Role>(in.u8());
+  group.term = Term(in.u64());
+  group.leader = NodeId(in.u64());
+  group.first = Index(in.u64());
+  group.last = Index(in.u64());
+  group.commit = Index(in.u64());
+  group.applied = Index(in.u64());
+  group.high_water = TxnId(in.u64());
+  group.sessions = in.u64();
+  const std::uint32_t count = in.count(kPeerStatusesMax, kPeerBytes);
+  group.peers.reserve(count);
+  for (std::uint32_t i = 0; i < count && !in.failed(); ++i) {
+    PeerStatus peer;
+    peer.node = NodeId(in.u64());
+    peer.match = Index(in.u64());
+    peer.connected = in.flags(1) != 0;
+    group.peers.push_back(peer);
+  }
+  return group;
+}
+
+StatusResult read_status(FieldReader& in, std::uint8_t flags) {
+  StatusResult result;
+  result.ready = flags != 0;
+  result.node = NodeId(in.u64());
+  result.cluster = in.u64();
+  result.incarnation = Incarnation(in.u64());
+  result.version = in.text();
+  result.disk = in.text();
+  result.journal_bytes = in.u64();
+  result.journal_files = in.u64();
+  result.syncs = in.u64();
+  result.durable = Lsn(in.u64());
+  const std::uint32_t count = in.count(kGroupsMax, kGroupBytes);
+  result.groups.reserve(count);
+  for (std::uint32_t i = 0; i < count && !in.failed(); ++i) result.groups.push_back(read_group(in));
+  return result;
+}
+
+ClientReply read_reply(FieldReader& in) {
+  constexpr std::uint8_t kFlags[6] = {0, 0, 0, 0, 0, 1};
+  const std::uint8_t kind = in.u8();
+  if (kind == 0 || kind > std::variant_size_v<ClientReply>) in.refuse("unknown reply");
+  const std::uint8_t flags = in.flags(in.failed() ? 0 : kFlags[kind]);
+  in.zero(2);
+  if (in.failed()) return HighWaterResult{};
+  switch (kind) {
+    case 1: return read_error(in);
+    case 2: return read_append_result(in);
+    case 3: return read_feed_result(in);
+    case 4: return HighWaterResult{TxnId(in.u64())};
+    default: return read_status(in, flags);
+  }
+}
+
+void add_text(io::Hasher& hasher, const std::string& text) {
+  hasher.add(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+void add_body(io::Hasher& hasher, const CallError& error) {
+  hasher.add(static_cast<std::uint64_t>(error.code)).add(error.hint.value);
+  hasher.add(static_cast<std::uint64_t>(error.retry_after.ns)).add(error.limit);
+  add_text(hasher, error.text);
+}
+void add_body(io::Hasher& hasher, const AppendResult& result) {
+  for (const CommittedRun& run : result.runs) {
+    hasher.add(run.first.value).add(run.count).add(run.id.value).add(run.time);
+  }
+}
+void add_body(io::Hasher& hasher, const FeedResult& result) {
+  hasher.add(result.high_water.value);
+  for (const Bytes& entry : result.entries) hasher.add(entry.span());
+}
+void add_body(io::Hasher& hasher, const HighWaterResult& result) { hasher.add(result.high_water.value); }
+void add_body(io::Hasher& hasher, const GroupStatus& group) {
+  hasher.add((std::uint64_t{group.group.value} << 8) | static_cast<std::uint64_t>(group.role));
+  hasher.add(group.term.value).add(group.leader.value).add(group.first.value).add(group.last.value);
+  hasher.add(group.commit.value).add(group.applied.value).add(group.high_water.value).add(group.sessions);
+  hasher.add(group.peers.size());
+  for (const PeerStatus& peer : group.peers) {
+    hasher.add(peer.node.value).add(peer.match.value).add(peer.connected ? 1 : 0);
+  }
+}
+void add_body(io::Hasher& hasher, const StatusResult& result) {
+  hasher.add(result.node.value).add(result.cluster).add(result.incarnation.value);
+  add_text(hasher, result.version);
+  add_text(hasher, result.disk);
+  hasher.add(result.journal_bytes).add(result.journal_files).add(result.syncs).add(result.durable.value);
+  hasher.add(result.groups.size());
+  for (const GroupStatus& group : result.groups) add_body(hasher, group);
+}
+
+// ---- both
+
+template <class Message>
+void write(FieldWriter& out, const Message& message) {
+  out.u8(static_cast<std::uint8_t>(message.index() + 1));
+  out.u8(std::visit([](const auto& body) { return flags_of(body); }, message));
+  out.u16(0);
+  std::visit([&](const auto& body) { write_body(out, body); }, message);
+}
+
+template <class Message>
+std::expected<Message, std::string> decode(const Bytes& frame, Kind kind, Message (*read)(FieldReader&)) {
+  auto in = FieldReader::open(frame, kind);
+  if (!in) return std::unexpected(in.error());
+  Message message = read(*in);
+  if (const auto end = in->finish(); !end) return std::unexpected(end.error());
+  if (const Verdict verdict = check(message); !verdict) return std::unexpected(verdict.error());
+  return message;
+}
+
+template <class Message>
+std::uint64_t digest_of(const Message& message) {
+  io::Hasher hasher;
+  hasher.add(message.index()).add(std::visit([](const auto& body) { return flags_of(body); }, message));
+  std::visit([&](const auto& body) { add_body(hasher, body); }, message);
+  return hasher.value();
+}
+
+std::size_t size_of(const ClientCall& call) {
+  const auto* append = std::get_if<AppendCall>(&call);
+  return kFrameHeaderBytes + (append == nullptr ? 32 : 52 + append->block.size());
+}
+
+std::size_t size_of(const ClientReply& reply) {
+  std::size_t bytes = kFrameHeaderBytes + 32;
+  if (const auto* append = std::get_if<AppendResult>(&reply)) bytes += append->runs.size() * kRunBytes;
+  if (const auto* feed = std::get_if<FeedResult>(&reply)) {
+    for (const Bytes& entry : feed->entries) bytes += kFeedEntryBytes + entry.size();
+  }
+  if (const auto* status = std::get_if<StatusResult>(&reply)) bytes += 64 + status->groups.size() * kGroupBytes;
+  return bytes;
+}
+
+}  // namespace
+
+Bytes encode(const ClientCall& call) {
+  FieldWriter out;
+  write(out, call);
+  return out.frame(Kind::client_call);
+}
+
+Bytes encode(const ClientReply& reply) {
+  REEL_ASSERT(check(reply).has_value());
+  FieldWriter out;
+  write(out, reply);
+  return out.frame(Kind::client_reply);
+}
+
+std::expected<ClientCall, std::string> decode_client_call(const Bytes& frame) {
+  return decode<ClientCall>(frame, Kind::client_call, read_call);
+}
+
+std::expected<ClientReply, std::string> decode_client_reply(const Bytes& frame) {
+  return decode<ClientReply>(frame, Kind::client_reply, read_reply);
+}
+
+std::uint64_t digest(const ClientCall& call) { return digest_of(call); }
+std::uint64_t digest(const ClientReply& reply) { return digest_of(reply); }
+
+// XXH3-64 of the call's scalars as 40 little-endian bytes seeds XXH3-64 of the block.
+std::uint64_t checksum_of(const AppendCall& call) {
+  FieldWriter scalars;
+  scalars.u32(call.group.value);
+  scalars.u32(call.count);
+  scalars.u64(call.session.high);
+  scalars.u64(call.session.low);
+  scalars.u64(call.first.value);
+  scalars.u64(call.ordered ? 1 : 0);
+  return io::digest64(call.block.span(), io::digest64(scalars.fields()));
+}
+
+std::uint64_t checksum_of(const FeedResult& result) {
+  std::uint64_t sum = result.high_water.value;
+  for (const Bytes& entry : result.entries) sum = io::digest64(entry.span(), sum);
+  return sum;
+}
+
+const io::ParcelCodec kClientCallCodec{
+    .name = "client_call",
+    .size = [](const void* value) { return size_of(*static_cast<const ClientCall*>(value)); },
+    .encode = [](const void* value) { return encode(*static_cast<const ClientCall*>(value)); },
+    .decode = [](const Bytes& bytes) -> std::expected<io::Parcel, std::string> {
+      auto call = decode_client_call(bytes);
+      if (!call) return std::unexpected(call.error());
+      return parcel(std::move(*call));
+    },
+    .digest = [](const void* value) { return digest(*static_cast<const ClientCall*>(value)); },
+};
+
+const io::ParcelCodec kClientReplyCodec{
+    .name = "client_reply",
+    .size = [](const void* value) { return size_of(*static_cast<const ClientReply*>(value)); },
+    .encode = [](const void* value) { return encode(*static_cast<const ClientReply*>(value)); },
+    .decode = [](const Bytes& bytes) -> std::expected<io::Parcel, std::string> {
+      auto reply = decode_client_reply(bytes);
+      if (!reply) return std::unexpected(reply.error());
+      return parcel(std::move(*reply));
+    },
+    .digest = [](const void* value) { return digest(*static_cast<const ClientReply*>(value)); },
+};
+
+io::Parcel parcel(ClientCall call) { return io::Parcel::of(std::move(call), kClientCallCodec); }
+io::Parcel parcel(ClientReply reply) { return io::Parcel::of(std::move(reply), kClientReplyCodec); }
+
+}  // namespace reel::wire

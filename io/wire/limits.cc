@@ -1,0 +1,92 @@
+#include "io/wire/limits.h"
+
+namespace reel::wire {
+namespace {
+
+Verdict refuse(const char* why) { return std::unexpected(why); }
+
+Verdict check_entries(const AppendRequest& request, Term term) {
+  if (request.entries.size() > kAppendEntriesMax) return refuse("append request has too many entries");
+  if (request.previous.index.value > kCounterMax) return refuse("append request has an impossible index");
+  EntryId last = request.previous;
+  std::uint64_t bytes = 0;
+  for (const Entry& entry : request.entries) {
+    const EntryIdentity& identity = entry.identity;
+    if (identity.index != last.index + 1) return refuse("entries of an append request have gaps");
+    if (identity.term < last.term) return refuse("terms of an append request fall");
+    if (identity.kind > kEntryKindMax) return refuse("entry is of an unknown kind");
+    if (identity.size > kEntryBytesMax) return refuse("entry is larger than allowed");
+    if (identity.size != entry.payload.size()) return refuse("entry has not the size that its identity says");
+    bytes += identity.size;
+    last = identity.id();
+  }
+  if (bytes > kAppendBytesMax) return refuse("append request is larger than allowed");
+  if (!request.entries.empty() && last.term > term) return refuse("entry has a term above its sender's");
+  return {};
+}
+
+Verdict check_call(const AppendCall& call) {
+  if (call.count > kAppendCallCountMax) return refuse("append has too many transactions");
+  if (call.block.size() > kAppendCallBytesMax) return refuse("append is larger than allowed");
+  if (call.first.value > kCounterMax) return refuse("append has an impossible sequence");
+  return {};
+}
+
+Verdict check_call(const FeedCall& call) {
+  if (call.bytes_max > kFeedCallBytesMax) return refuse("feed asks for more than allowed");
+  if (call.wait.ns < 0) return refuse("feed has a negative wait");
+  return {};
+}
+
+Verdict check_call(const HighWaterCall&) { return {}; }
+Verdict check_call(const StatusCall&) { return {}; }
+
+Verdict check_reply(const CallError& error) {
+  if (error.code < ErrorCode::not_leader || error.code > ErrorCode::malformed) return refuse("unknown error code");
+  return {};
+}
+
+Verdict check_reply(const AppendResult& result) {
+  if (result.runs.size() > kAppendCallCountMax) return refuse("append result has too many runs");
+  return {};
+}
+
+Verdict check_reply(const FeedResult& result) {
+  if (result.entries.size() > kFeedResultEntriesMax) return refuse("feed result has too many entries");
+  std::uint64_t bytes = 0;
+  for (const Bytes& entry : result.entries) {
+    if (entry.size() > kEntryBytesMax) return refuse("entry of a feed is larger than allowed");
+    bytes += entry.size();
+  }
+  if (bytes > kFeedResultBytesMax) return refuse("feed result is larger than allowed");
+  return {};
+}
+
+Verdict check_reply(const HighWaterResult&) { return {}; }
+
+Verdict check_reply(const StatusResult& result) {
+  if (result.groups.size() > kGroupsMax) return refuse("status has too many groups");
+  for (const GroupStatus& group : result.groups) {
+    if (group.role > Role::leader) return refuse("unknown role");
+    if (group.peers.size() > kPeerStatusesMax) return refuse("status of a group has too many peers");
+  }
+  return {};
+}
+
+}  // namespace
+
+Verdict check(const PeerMessage& message) {
+  const auto* request = std::get_if<AppendRequest>(&message.body);
+  if (request == nullptr) return {};
+  return check_entries(*request, message.term);
+}
+
+Verdict check(const ClientCall& call) {
+  return std::visit([](const auto& body) { return check_call(body); }, call);
+}
+
+Verdict check(const ClientReply& reply) {
+  return std::visit([](const auto& body) { return check_reply(body); }, reply);
+}
+
+}  // namespace reel::wire
