@@ -1,0 +1,75 @@
+// Reader: follows the feed of one partition from any id, in order and without gaps, as pure logic. It verifies every
+// transaction's checksum end to end (no hop recomputes it), asks for the next batch while there is more, waits at the
+// node when there is none, and goes on elsewhere when a node does not answer.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "io/ports/time.h"
+#include "node/client/calls.h"
+#include "node/client_message.h"
+#include "node/log/record.h"
+
+namespace reel::client {
+
+struct ReaderOptions {
+  std::vector<NodeId> nodes;                    // not empty; the first is asked first
+  GroupId group{1};
+  TxnId from;
+  std::uint32_t bytes_max = 1u << 20;           // credit of one call
+  io::Duration wait = io::seconds(10);          // long poll at the end of the log; 0: just look
+  io::Duration call_timeout = io::seconds(5);   // on top of `wait`
+  io::Duration backoff_min = io::milliseconds(5);
+  io::Duration backoff_max = io::milliseconds(500);
+  std::uint64_t seed = 0;
+};
+
+class Reader {
+ public:
+  explicit Reader(const ReaderOptions& options);
+
+  void pump(const io::Now& now, Calls& out);
+  // Takes the answer to this reader's call; false if it is not. Transactions are read with drain().
+  bool on_reply(io::CallId call, const ClientReply& reply, const io::Now& now, Calls& out);
+  bool on_failed(io::CallId call, const io::Now& now, Calls& out);
+  io::Instant deadline() const;
+
+  // Hands over what has come: visit(const log::Transaction&) in order of id, each once.
+  template <class Visit>
+  void drain(Visit&& visit) {
+    std::vector<Bytes> entries;
+    entries.swap(entries_);
+    for (const Bytes& payload : entries) {
+      log::for_each_transaction(payload.span(), next_, [&](const log::Transaction& transaction) {
+        if (failure_ || !accept(transaction)) return;
+        visit(transaction);
+      });
+    }
+  }
+
+  TxnId next() const { return next_; }               // the next id that drain() will hand over
+  TxnId high_water() const { return high_water_; }   // as of the last answer
+  bool caught_up() const { return entries_.empty() && answered_ && next_ >= high_water_; }
+  const std::optional<std::string>& failure() const { return failure_; }  // damage or refusal: nothing more comes
+  NodeId target() const { return options_.nodes[target_]; }
+
+ private:
+  bool accept(const log::Transaction& transaction);
+  void fall_back(const io::Now& now);
+
+  ReaderOptions options_;
+  std::vector<Bytes> entries_;
+  TxnId next_;
+  TxnId high_water_;
+  io::CallId call_;
+  io::Instant expires_ = io::kNever;
+  io::Instant resume_at_{INT64_MIN};
+  std::size_t target_ = 0;
+  std::uint32_t failures_ = 0;
+  bool answered_ = false;
+  std::optional<std::string> failure_;
+};
+
+}  // namespace reel::client

@@ -1,0 +1,744 @@
+#include "node/group.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "io/ports/assert.h"
+
+namespace reel::node {
+namespace {
+
+std::size_t slot(raft::Timer timer) { return static_cast<std::size_t>(timer); }
+
+AppendRequest* entries_of(PeerMessage& message) { return std::get_if<AppendRequest>(&message.body); }
+
+raft::Options with_group(raft::Options options, GroupId id) {
+  options.group = id;
+  return options;
+}
+
+}  // namespace
+
+Group::Group(GroupId id, const GroupOptions& options, raft::Recovered recovered)
+    : id_(id),
+      options_(options),
+      core_(with_group(options.raft, id), recovered),
+      noted_(recovered.hard_state),
+      tail_first_(core_.last_index() + 1),
+      boot_commit_(recovered.commit) {
+  deadlines_.fill(io::kNever);
+}
+
+// ---- replay -------------------------------------------------------------------------------------------------------
+
+void Group::replay(Context& context) {
+  if (replayed_) return;
+  if (!std::exchange(boot_noted_, true)) {
+    note(NoteBooted{id_, noted_, core_.first_index(), EntryId{core_.log().empty() ? Term() : core_.log().back().term,
+                                                              core_.last_index()},
+                    boot_commit_},
+         context);
+  }
+  while (replay_next_ <= core_.last_index()) {
+    if (replay_next_ <= boot_commit_) {
+      if (!apply(context) && state_.applied() < replay_next_) return;  // waits for a body, or failed
+      replay_next_ = std::max(replay_next_, state_.applied()) + 1;
+      continue;
+    }
+    if (body_of(replay_next_) == nullptr) {
+      want(replay_next_, context);
+      return;
+    }
+    ++replay_next_;  // its checksum was verified on arrival
+  }
+  replayed_ = true;
+  effects_.clear();
+  core_.start(effects_);
+  raft::Output starting;
+  starting.swap(effects_);
+  for (raft::Effect& effect : starting) {
+    std::visit([&](auto& one) { handle(one, context); }, effect);
+  }
+}
+
+// ---- the core and its effects ------------------------------------------------------------------------------------
+
+void Group::run(const raft::Input& input, Context& context) {
+  REEL_ASSERT(effects_.empty());
+  core_.step(input, effects_);
+  raft::Output effects;
+  effects.swap(effects_);
+  const HardState now{core_.term(), core_.vote()};
+  if (now != noted_) {
+    noted_ = now;
+    note(NoteHardState{id_, now}, context);
+  }
+  for (raft::Effect& effect : effects) {
+    std::visit([&](auto& one) { handle(one, context); }, effect);
+  }
+  effects.clear();
+  effects_.swap(effects);  // keeps the capacity
+}
+
+void Group::handle(raft::SetTimer& effect, Context& context) {
+  const std::int64_t timeout = options_.election_timeout.ns;
+  io::Duration delay = options_.election_timeout;
+  if (effect.timer == raft::Timer::heartbeat) delay = options_.heartbeat_interval;
+  if (effect.timer == raft::Timer::election) {
+    const std::uint64_t draw =
+        io::keyed_hash(context.seed, {0x656c656374ull, id_.value, core_.term().value, ++elections_timed_});
+    delay.ns = timeout + static_cast<std::int64_t>(draw % static_cast<std::uint64_t>(timeout));
+  }
+  deadlines_[slot(effect.timer)] = context.now.monotonic + delay;
+}
+
+void Group::handle(raft::StopTimer& effect, Context&) { deadlines_[slot(effect.timer)] = io::kNever; }
+
+void Group::handle(raft::Outgoing& effect, Context& context) {
+  if (may_leave(effect)) {
+    send(std::move(effect), context);
+  } else {
+    held_.push_back(std::move(effect));
+  }
+}
+
+void Group::handle(raft::AppendToLog& effect, Context& context) {
+  Lsn lsn;
+  if (effect.truncate_from) {
+    note(NoteTruncated{id_, *effect.truncate_from}, context);
+    lsn = context.journal.truncate(id_, *effect.truncate_from);
+    forget_from(*effect.truncate_from);
+  }
+  for (Entry& entry : effect.entries) {
+    note(NoteAppended{id_, entry.identity}, context);
+    // The leader's own proposal is already in a journal buffer; what came from a peer is copied into one, once.
+    const bool own = entry.payload.data() != nullptr && entry.payload.data() == proposing_.payload().data();
+    journal::Body body = own ? proposing_ : journal::BodyBuilder::copy_of(entry.payload.span());
+    lsn = context.journal.append(id_, entry.identity, body);
+    remember(entry.identity.index, std::move(body));
+  }
+  appends_.push_back({effect.ticket, lsn});
+}
+
+void Group::handle(raft::SaveHardState& effect, Context& context) {
+  saves_.push_back({effect.ticket, context.hard_states.save(id_, effect.state)});
+}
+
+void Group::handle(raft::Committed& effect, Context& context) { note(NoteCommitted{id_, effect.index}, context); }
+
+void Group::handle(raft::RoleChanged& effect, Context& context) {
+  note(NoteRole{id_, effect.role, effect.term, effect.leader}, context);
+  overlay_.clear();
+  if (effect.role != Role::leader) {
+    fail_clients(context);
+  } else {
+    inherits_ = true;
+  }
+}
+
+void Group::handle(raft::ReadReady& effect, Context&) {
+  const auto it = read_contexts_.find(effect.context);
+  if (it == read_contexts_.end()) return;  // cancelled meanwhile
+  reads_ready_.push_back({it->second, effect.index});
+  read_contexts_.erase(it);
+}
+
+void Group::handle(raft::ReadRefused& effect, Context& context) {
+  const auto it = read_contexts_.find(effect.context);
+  if (it == read_contexts_.end()) return;
+  refuse(it->second, ErrorCode::not_leader, context);
+  read_contexts_.erase(it);
+}
+
+void Group::handle(raft::Proposed& effect, Context&) { proposed_ = effect.id; }
+
+bool Group::fire_timers(Context& context) {
+  bool fired = false;
+  for (std::size_t i = 0; i < raft::kTimers; ++i) {
+    if (deadlines_[i] > context.now.monotonic) continue;
+    deadlines_[i] = io::kNever;
+    run(raft::TimedOut{static_cast<raft::Timer>(i)}, context);
+    fired = true;
+  }
+  return fired;
+}
+
+bool Group::collect_durability(Context& context) {
+  bool any = false;
+  while (!appends_.empty() && appends_.front().number <= context.journal.durable()) {
+    append_durable_ = appends_.front().ticket;
+    appends_.pop_front();
+    run(raft::AppendDurable{append_durable_}, context);
+    any = true;
+  }
+  while (!saves_.empty() && saves_.front().number <= context.hard_states.saved()) {
+    hard_state_durable_ = saves_.front().ticket;
+    saves_.pop_front();
+    run(raft::HardStateDurable{hard_state_durable_}, context);
+    any = true;
+  }
+  if (any) note(NoteDurable{id_, core_.durable_index()}, context);
+  return any;
+}
+
+bool Group::may_leave(const raft::Outgoing& message) const {
+  return message.after_append <= append_durable_ && message.after_hard_state <= hard_state_durable_;
+}
+
+bool Group::release_held(Context& context) {
+  bool any = false;
+  for (std::size_t i = held_.size(); i > 0; --i) {
+    raft::Outgoing message = std::move(held_.front());
+    held_.pop_front();
+    if (may_leave(message)) {
+      send(std::move(message), context);
+      any = true;
+    } else {
+      held_.push_back(std::move(message));
+    }
+  }
+  return any;
+}
+
+void Group::send(raft::Outgoing message, Context& context) {
+  if (fill(message.message, context)) {
+    context.out.sends.push_back({message.to, {}});
+    context.out.sends.back().batch.messages.push_back(std::move(message.message));
+  } else if (waiting_sends_.size() < options_.sends_waiting_max) {
+    note(NoteMark{"group.send_waits_for_body"}, context);
+    waiting_sends_.push_back(std::move(message));
+  }
+}
+
+// ---- peers --------------------------------------------------------------------------------------------------------
+
+void Group::on_message(NodeId from, const PeerMessage& message, Context& context) {
+  if (!replayed_) return;
+  run(raft::Received{from, message}, context);
+}
+
+void Group::on_peer_reset(NodeId peer, Context& context) {
+  if (replayed_) run(raft::PeerReset{peer}, context);
+}
+
+void Group::on_disk_failed(Context& context) {
+  if (replayed_) run(raft::DiskFailed{}, context);
+}
+
+// ---- appends ------------------------------------------------------------------------------------------------------
+
+bool Group::leads() const {
+  // Only when everything inherited is applied does this node know every id, time and session that it must respect.
+  return core_.role() == Role::leader && core_.has_committed_in_term() && core_.condition() == raft::Condition::normal;
+}
+
+void Group::on_append(io::CallId call, const AppendCall& append, Context& context) {
+  if (core_.role() != Role::leader) return refuse(call, ErrorCode::not_leader, context);
+  if (append.block.size() > kAppendCallBytesMax || append.count > kAppendCallCountMax) {
+    return refuse(call, ErrorCode::too_large, context, kAppendCallBytesMax);
+  }
+  if (append.count == 0 || append.first.value == 0 || append.first.value > (std::uint64_t{1} << 62) ||
+      !log::well_formed(append.block.span(), append.count)) {
+    return refuse(call, ErrorCode::malformed, context);
+  }
+  if (queue_.size() >= options_.queue_calls_max || queue_bytes_ + append.block.size() > options_.queue_bytes_max) {
+    note(NoteMark{"group.overloaded"}, context);
+    return refuse(call, ErrorCode::overloaded, context);
+  }
+  queue_bytes_ += append.block.size();
+  queue_.push_back({call, append});
+}
+
+// Decides every sequence of one call: committed or in flight (joined), or new (a section of the next entry). Answers
+// refusals at once.
+void Group::admit(const QueuedCall& queued, std::vector<Section>& sections, Index next, Context& context) {
+  const AppendCall& append = queued.append;
+  const log::Session* session = state_.sessions().find(append.session);
+  const bool known = session != nullptr || overlay_.has(append.session);
+  if (!known && state_.sessions().size() + overlay_.sessions() >= log::kSessionsMax) {
+    return refuse(queued.call, ErrorCode::overloaded, context);
+  }
+  const Sequence last = std::max(session == nullptr ? Sequence() : session->last(), overlay_.last(append.session));
+  if (append.first > last + 1 && (append.ordered || !known)) {
+    note(NoteMark{"group.out_of_order"}, context);
+    return refuse(queued.call, ErrorCode::out_of_order, context, last.value + 1);
+  }
+  if (session != nullptr && append.first <= session->floor()) {
+    return refuse(queued.call, ErrorCode::expired, context);
+  }
+  Index wait_for;
+  std::size_t offset = 0;
+  for (std::uint32_t done = 0; done < append.count;) {
+    const Sequence at = append.first + done;
+    const std::uint32_t left = append.count - done;
+    std::uint32_t count = 0;
+    bool fresh = false;
+    if (const auto run = session == nullptr ? std::nullopt : session->committed(at)) {
+      note(NoteMark{"group.duplicate_committed"}, context);
+      count = std::min(left, run->count);
+    } else if (const auto pending = overlay_.pending(append.session, at)) {
+      note(NoteMark{"group.duplicate_in_flight"}, context);
+      count = std::min(left, pending->count);
+      wait_for = std::max(wait_for, pending->index);
+    } else {
+      count = session == nullptr ? left : session->uncommitted(at, left);
+      count = overlay_.unseen(append.session, at, count);
+      wait_for = next;
+      fresh = true;
+    }
+    const std::size_t bytes = count == left ? append.block.size() - offset
+                                            : log::prefix_bytes(append.block.span().subspan(offset), count);
+    if (fresh) {
+      sections.push_back({&queued, done, count, offset, bytes});
+      overlay_.add(append.session, {at, count, next});
+    }
+    offset += bytes;
+    done += count;
+  }
+  waiters_.emplace(wait_for, Waiter{queued.call, append.session, append.first, append.count});
+}
+
+bool Group::propose(Context& context) {
+  bool any = false;
+  while (!queue_.empty() && leads() && state_.applied() >= core_.commit() && context.journal.has_room() &&
+         core_.last_index() - core_.commit() < options_.entries_in_flight_max) {
+    const Index next = core_.last_index() + 1;
+    if (std::exchange(inherits_, false)) {
+      REEL_ASSERT(core_.last_index() == state_.applied());  // everything inherited is applied, nothing is in flight
+      next_id_ = state_.next_id();
+      last_time_ = state_.last_time();
+    }
+    std::vector<Section> sections;
+    std::size_t bytes = log::kEntryHeaderBytes;
+    std::deque<QueuedCall> taken;
+    while (!queue_.empty() && sections.size() < UINT16_MAX / 2) {
+      const std::size_t more = queue_.front().append.block.size() + log::kSectionHeaderBytes;
+      if (!taken.empty() && bytes + more > options_.entry_bytes_max) break;
+      taken.push_back(std::move(queue_.front()));
+      queue_.pop_front();
+      queue_bytes_ -= taken.back().append.block.size();
+      const std::size_t before = sections.size();
+      admit(taken.back(), sections, next, context);
+      for (std::size_t i = before; i < sections.size(); ++i) bytes += sections[i].bytes + log::kSectionHeaderBytes;
+    }
+    if (!sections.empty()) build_entry(sections, bytes, context);
+    any = true;
+  }
+  if (any) answer_waiters(context);  // repeated requests whose original is applied
+  return any;
+}
+
+void Group::build_entry(const std::vector<Section>& sections, std::size_t bytes, Context& context) {
+  journal::BodyBuilder builder(bytes);
+  std::span<std::byte> room = builder.room();
+  std::size_t at = log::kEntryHeaderBytes;
+  std::uint32_t transactions = 0;
+  for (const Section& section : sections) {
+    const AppendCall& append = section.from->append;
+    log::write_section_header(room.subspan(at).first<log::kSectionHeaderBytes>(),
+                              {append.session, append.first + section.skip, section.count,
+                               static_cast<std::uint32_t>(section.bytes)});
+    at += log::kSectionHeaderBytes;
+    std::memcpy(room.data() + at, append.block.data() + section.offset, section.bytes);
+    at += section.bytes;
+    transactions += section.count;
+  }
+  REEL_ASSERT(at == bytes);
+  const std::uint64_t time =
+      std::max(last_time_ + 1, static_cast<std::uint64_t>(std::max<std::int64_t>(context.now.wall.ns, 1)));
+  log::write_entry_header(room.first<log::kEntryHeaderBytes>(),
+                          {static_cast<std::uint16_t>(sections.size()), transactions, next_id_, time});
+  next_id_ += transactions;
+  last_time_ = time + transactions - 1;
+  proposing_ = std::move(builder).finish(at);
+  proposed_.reset();
+  run(raft::Propose{EntryKind::transactions, static_cast<std::uint32_t>(at),
+                    io::checksum(proposing_.payload().span()), proposing_.payload()},
+      context);
+  proposing_ = {};
+  REEL_ASSERT(proposed_.has_value() && proposed_->index.value != 0);
+}
+
+AppendResult Group::result_of(const Waiter& waiter) const {
+  AppendResult result;
+  const log::Session* session = state_.sessions().find(waiter.session);
+  for (std::uint32_t done = 0; session != nullptr && done < waiter.count;) {
+    auto run = session->committed(waiter.first + done);
+    if (!run) break;
+    run->count = std::min(run->count, waiter.count - done);
+    done += run->count;
+    result.runs.push_back(*run);
+  }
+  return result;
+}
+
+void Group::answer_waiters(Context& context) {
+  while (!waiters_.empty() && waiters_.begin()->first <= state_.applied()) {
+    const Waiter& waiter = waiters_.begin()->second;
+    AppendResult result = result_of(waiter);
+    std::uint64_t covered = 0;
+    for (const CommittedRun& run : result.runs) covered += run.count;
+    if (covered == waiter.count) {
+      reply(waiter.call, std::move(result), context);
+    } else {
+      // Only when the session's window has passed a slow call's first sequences between admission and commit.
+      refuse(waiter.call, ErrorCode::expired, context);
+    }
+    waiters_.erase(waiters_.begin());
+  }
+}
+
+// Leadership is gone: whatever is queued or in flight may or may not commit under the next leader. Repeating a request
+// is always safe, so "not the leader" is an honest answer.
+void Group::fail_clients(Context& context) {
+  for (const QueuedCall& queued : queue_) refuse(queued.call, ErrorCode::not_leader, context);
+  queue_.clear();
+  queue_bytes_ = 0;
+  for (const auto& [index, waiter] : waiters_) refuse(waiter.call, ErrorCode::not_leader, context);
+  waiters_.clear();
+}
+
+// ---- bodies -------------------------------------------------------------------------------------------------------
+
+const Bytes* Group::body_of(Index index) const {
+  if (index >= tail_first_ && index < tail_first_ + tail_.size()) return &tail_[index - tail_first_].payload();
+  const auto it = read_cache_.find(index);
+  return it == read_cache_.end() ? nullptr : &it->second;
+}
+
+void Group::remember(Index index, journal::Body body) {
+  if (tail_.empty()) tail_first_ = index;
+  REEL_ASSERT(index == tail_first_ + tail_.size());
+  tail_bytes_ += body.whole().size();
+  tail_.push_back(std::move(body));
+  evict();
+}
+
+void Group::forget_from(Index index) {
+  while (!tail_.empty() && tail_first_ + (tail_.size() - 1) >= index) {
+    tail_bytes_ -= tail_.back().whole().size();
+    tail_.pop_back();
+  }
+  for (auto it = read_cache_.lower_bound(index); it != read_cache_.end();) {
+    read_bytes_ -= it->second.size();
+    it = read_cache_.erase(it);
+  }
+}
+
+void Group::evict() {
+  while (tail_.size() > 1 && tail_bytes_ > options_.cache_bytes && tail_first_ <= state_.applied() &&
+         tail_first_ <= core_.durable_index()) {
+    tail_bytes_ -= tail_.front().whole().size();
+    tail_.pop_front();
+    ++tail_first_;
+  }
+}
+
+// Asks for a chunk of bodies from `index` on, and for the chunks behind it, unless they are on their way.
+void Group::want(Index index, Context& context) {
+  Index at = index;
+  while (reads_.size() < options_.reads_in_flight_max && at <= core_.last_index()) {
+    bool moved = true;
+    while (moved) {  // skip what is here or coming
+      moved = false;
+      while (at <= core_.last_index() && body_of(at) != nullptr) ++at, moved = true;
+      for (const auto& [op, read] : reads_) {
+        if (at >= read.first && at < read.first + read.identities.size()) {
+          at = read.first + read.identities.size();
+          moved = true;
+        }
+      }
+    }
+    if (at > core_.last_index() || at - index > 4096) return;
+    ReadInFlight read{at, {}, {}};
+    std::uint64_t bytes = 0;
+    for (Index i = at; i <= core_.last_index() && bytes < options_.read_chunk_bytes && body_of(i) == nullptr; ++i) {
+      const auto identity = core_.at(i);
+      const auto location = context.journal.find(id_, i);
+      REEL_ASSERT(identity.has_value());
+      if (!identity || !location) break;
+      if (!read.locations.empty() && (location->file_sequence != read.locations.front().file_sequence ||
+                                      location->offset != read.locations.front().offset + bytes)) {
+        break;
+      }
+      read.identities.push_back(*identity);
+      read.locations.push_back(*location);
+      bytes += journal::record_bytes(identity->size);
+    }
+    if (read.identities.empty()) return;
+    io::DiskRequest request;
+    request.verb = io::DiskVerb::read;
+    request.file = context.journal.file_of(read.locations.front().file_sequence);
+    request.offset = read.locations.front().offset;
+    request.length = bytes;
+    at += read.identities.size();
+    const io::DiskOpId op = context.out.disk.submit(DiskOwner::reader, std::move(request));
+    reads_.emplace(op, std::move(read));
+  }
+}
+
+bool Group::on_read(const io::DiskResult& result, Context& context) {
+  const auto it = reads_.find(result.op);
+  if (it == reads_.end()) return false;
+  const ReadInFlight read = std::move(it->second);
+  reads_.erase(it);
+  bodies_arrived_ = true;
+  if (result.status != io::DiskStatus::ok) {
+    fail(std::string("reading the journal failed (") + io::name_of(result.status) +
+         "): check the device, then start the node again");
+    return true;
+  }
+  std::uint64_t offset = 0;
+  for (std::size_t i = 0; i < read.identities.size(); ++i) {
+    const std::uint64_t bytes = journal::record_bytes(read.identities[i].size);
+    if (offset + bytes > result.data.size()) break;
+    const Bytes record = result.data.slice(offset, bytes);
+    offset += bytes;
+    const Index index = read.first + i;
+    if (core_.at(index) != read.identities[i] || read_cache_.contains(index)) continue;  // truncated meanwhile
+    auto payload =
+        journal::verify_record(record, context.stamp, id_, read.identities[i], read.locations[i]);
+    if (!payload) {
+      fail(payload.error().text);
+      return true;
+    }
+    read_bytes_ += payload->size();
+    read_cache_.emplace(index, std::move(*payload));
+    read_order_.push_back(index);
+  }
+  while (read_bytes_ > options_.read_cache_bytes && read_order_.size() > 1) {
+    const auto oldest = read_cache_.find(read_order_.front());
+    read_order_.pop_front();
+    if (oldest == read_cache_.end()) continue;
+    read_bytes_ -= oldest->second.size();
+    read_cache_.erase(oldest);
+  }
+  return true;
+}
+
+bool Group::apply(Context& context) {
+  bool any = false;
+  const Index limit = replayed_ ? core_.commit() : std::min(boot_commit_, core_.last_index());
+  while (state_.applied() < limit && !failure_) {
+    const Index next = state_.applied() + 1;
+    const EntryIdentity identity = *core_.at(next);
+    const Bytes* body = body_of(next);
+    if (body == nullptr && identity.size > 0) {
+      want(next, context);
+      break;
+    }
+    const auto applied = state_.apply(identity, body == nullptr ? std::span<const std::byte>() : body->span());
+    if (!applied) {
+      fail("entry " + std::to_string(next.value) + " cannot be applied: " + std::string(applied.error()));
+      return true;
+    }
+    overlay_.applied(next);
+    note(NoteApplied{id_, identity, state_.next_id(), state_.digest()}, context);
+    any = true;
+  }
+  if (any && replayed_) {
+    if (core_.role() == Role::leader) answer_waiters(context);
+    evict();
+  }
+  return any;
+}
+
+// Puts bodies behind the identities of an append; false while one of them has to come from disk. Entries that left
+// the log meanwhile end the message early: the follower takes a shorter append as it is.
+bool Group::fill(PeerMessage& message, Context& context) {
+  AppendRequest* append = entries_of(message);
+  if (append == nullptr) return true;
+  for (std::size_t i = 0; i < append->entries.size(); ++i) {
+    Entry& entry = append->entries[i];
+    if (entry.identity.size == 0 || !entry.payload.empty()) continue;
+    if (core_.at(entry.identity.index) != entry.identity) {
+      append->entries.resize(i);
+      return true;
+    }
+    const Bytes* body = body_of(entry.identity.index);
+    if (body == nullptr) {
+      want(entry.identity.index, context);
+      return false;
+    }
+    entry.payload = *body;
+  }
+  return true;
+}
+
+bool Group::retry_sends(Context& context) {
+  bool any = false;
+  for (std::size_t i = waiting_sends_.size(); i > 0; --i) {
+    raft::Outgoing message = std::move(waiting_sends_.front());
+    waiting_sends_.pop_front();
+    if (message.message.term != core_.term()) continue;  // of a leadership that ended
+    send(std::move(message), context);
+    any = true;
+  }
+  return any;
+}
+
+// ---- readers ------------------------------------------------------------------------------------------------------
+
+void Group::on_feed(io::CallId call, const FeedCall& feed, Context& context) {
+  if (feeds_.size() >= options_.feeds_waiting_max) return refuse(call, ErrorCode::overloaded, context);
+  const io::Duration wait = std::clamp(feed.wait, io::Duration{0}, options_.feed_wait_max);
+  WaitingFeed waiting{call, feed, context.now.monotonic + wait};
+  waiting.feed.bytes_max = std::min(feed.bytes_max, kFeedCallBytesMax);
+  if (answer_feed(waiting, context)) return;
+  feed_deadline_ = std::min(feed_deadline_, waiting.deadline);
+  feeds_.push_back(std::move(waiting));
+}
+
+bool Group::answer_feed(const WaitingFeed& waiting, Context& context) {
+  FeedResult result;
+  result.high_water = state_.next_id();
+  if (waiting.feed.from >= state_.next_id()) {
+    if (waiting.deadline > context.now.monotonic) return false;
+    reply(waiting.call, std::move(result), context);
+    return true;
+  }
+  std::uint64_t bytes = 0;
+  for (Index at = state_.entry_of(waiting.feed.from); at <= state_.applied(); ++at) {
+    const EntryIdentity identity = *core_.at(at);
+    if (identity.kind != EntryKind::transactions) continue;
+    if (!result.entries.empty() && bytes + identity.size > waiting.feed.bytes_max) break;
+    const Bytes* body = body_of(at);
+    if (body == nullptr) {
+      want(at, context);
+      if (result.entries.empty()) return false;
+      break;
+    }
+    bytes += body->size();
+    result.entries.push_back(*body);
+  }
+  reply(waiting.call, std::move(result), context);
+  return true;
+}
+
+bool Group::answer_feeds(Context& context) {
+  bool any = false;
+  feed_deadline_ = io::kNever;
+  for (std::size_t i = feeds_.size(); i > 0; --i) {
+    WaitingFeed waiting = std::move(feeds_.front());
+    feeds_.pop_front();
+    if (answer_feed(waiting, context)) {
+      any = true;
+    } else {
+      feed_deadline_ = std::min(feed_deadline_, waiting.deadline);
+      feeds_.push_back(std::move(waiting));
+    }
+  }
+  return any;
+}
+
+void Group::on_high_water(io::CallId call, const HighWaterCall& wanted, Context& context) {
+  if (!wanted.linearizable) return reply(call, HighWaterResult{state_.next_id()}, context);
+  const std::uint64_t read = ++last_read_context_;
+  read_contexts_.emplace(read, call);
+  run(raft::Read{read}, context);
+}
+
+bool Group::answer_reads(Context& context) {
+  bool any = false;
+  for (std::size_t i = 0; i < reads_ready_.size();) {
+    if (reads_ready_[i].index > state_.applied()) {
+      ++i;
+      continue;
+    }
+    reply(reads_ready_[i].call, HighWaterResult{state_.next_id()}, context);
+    reads_ready_.erase(reads_ready_.begin() + static_cast<std::ptrdiff_t>(i));
+    any = true;
+  }
+  return any;
+}
+
+void Group::on_cancelled(io::CallId call) {
+  // An append that is admitted stays: its outcome is decided whether or not anybody waits.
+  std::erase_if(feeds_, [call](const WaitingFeed& waiting) { return waiting.call == call; });
+  std::erase_if(read_contexts_, [call](const auto& entry) { return entry.second == call; });
+  std::erase_if(reads_ready_, [call](const WaitingRead& waiting) { return waiting.call == call; });
+}
+
+// ---- the turn -----------------------------------------------------------------------------------------------------
+
+bool Group::pump(Context& context) {
+  if (failure_) return false;
+  if (!replayed_) {
+    replay(context);
+    return false;
+  }
+  bool any = fire_timers(context);
+  any |= collect_durability(context);
+  if (!held_.empty()) any |= release_held(context);
+  const bool advanced = apply(context);
+  const bool bodies = std::exchange(bodies_arrived_, false);
+  any |= advanced;
+  if (bodies) any |= retry_sends(context);
+  any |= propose(context);
+  if (!feeds_.empty() && (advanced || bodies || feed_deadline_ <= context.now.monotonic)) any |= answer_feeds(context);
+  if (!reads_ready_.empty()) any |= answer_reads(context);
+  return any;
+}
+
+io::Instant Group::deadline() const {
+  return std::min(feed_deadline_, *std::min_element(deadlines_.begin(), deadlines_.end()));
+}
+
+GroupStatus Group::status() const {
+  GroupStatus status;
+  status.group = id_;
+  status.role = core_.role();
+  status.term = core_.term();
+  status.leader = core_.leader();
+  status.first = core_.first_index();
+  status.last = core_.last_index();
+  status.commit = core_.commit();
+  status.applied = state_.applied();
+  status.high_water = state_.next_id();
+  status.sessions = state_.sessions().size();
+  if (core_.role() == Role::leader) {
+    for (const auto& [node, progress] : core_.progress()) {
+      status.peers.push_back({node, progress.match, progress.recently_active});
+    }
+  }
+  return status;
+}
+
+void Group::reply(io::CallId call, ClientReply body, Context& context) const {
+  context.out.replies.push_back({call, std::move(body)});
+}
+
+void Group::refuse(io::CallId call, ErrorCode code, Context& context, std::uint64_t limit) const {
+  CallError error;
+  error.code = code;
+  error.limit = limit;
+  switch (code) {
+    case ErrorCode::not_leader:
+      error.hint = core_.leader();
+      error.text = "this node does not lead the partition: ask the leader and repeat the request";
+      break;
+    case ErrorCode::overloaded:
+      error.retry_after = io::milliseconds(20);
+      error.text = "too much is waiting here: repeat the request after the time given";
+      break;
+    case ErrorCode::too_large:
+      error.text = "the call is above the limit: send fewer or smaller transactions";
+      break;
+    case ErrorCode::out_of_order:
+      error.text = "an earlier request of this session is missing: repeat from the sequence given";
+      break;
+    case ErrorCode::expired:
+      error.text = "the session's window has passed this sequence: its outcome can no longer be told";
+      break;
+    default:
+      error.text = "the call is malformed";
+      break;
+  }
+  reply(call, std::move(error), context);
+}
+
+void Group::note(Note note, Context& context) const {
+  if (context.out.wants_notes) context.out.notes.push_back(std::move(note));
+}
+
+}  // namespace reel::node

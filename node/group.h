@@ -1,0 +1,222 @@
+// Group: the host of one consensus core. It owns what the core does not want to know: bodies, timers, the state
+// machine, clients. It turns the core's effects into journal records, messages and replies, and holds back each message
+// until the tickets that it waits for are durable.
+//
+// Appends. Calls wait in a bounded queue; whenever the journal has room, everything that waits (up to
+// entry_bytes_max) becomes one entry: group commit, one consensus entry per batch. Ids, times and duplicates are
+// decided there, on committed state plus the overlay of what is in flight, and written into the entry.
+//
+// Bodies. The newest are kept in a tail cache (never evicted before they are durable and applied); older ones are read
+// back from the journal in chunks and verified. Whoever needs a body that is not here asks for it and tries again when
+// it has come: the applier, messages to lagging followers, feeds.
+//
+// Bounds: queue_bytes_max and queue_calls_max, entries_in_flight_max, cache_bytes + read_cache_bytes, feeds_waiting_max.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "io/ports/time.h"
+#include "node/effects.h"
+#include "node/journal/journal.h"
+#include "node/journal/tables.h"
+#include "node/log/log_state.h"
+#include "node/raft/raft.h"
+
+namespace reel::node {
+
+struct GroupOptions {
+  io::Duration election_timeout = io::milliseconds(600);   // T: [T, 2T) before campaigning
+  io::Duration heartbeat_interval = io::milliseconds(60);
+  std::uint32_t entry_bytes_max = 1u << 20;                // of one group-commit batch; a single call may exceed it
+  std::uint32_t entries_in_flight_max = 32;                // proposed, not yet committed
+  std::uint64_t queue_bytes_max = 64u << 20;
+  std::uint32_t queue_calls_max = 65536;
+  std::uint64_t cache_bytes = 64u << 20;
+  std::uint64_t read_cache_bytes = 8u << 20;
+  std::uint32_t read_chunk_bytes = 1u << 20;
+  std::uint32_t reads_in_flight_max = 4;
+  std::uint32_t feeds_waiting_max = 65536;
+  io::Duration feed_wait_max = io::seconds(60);
+  std::uint32_t sends_waiting_max = 256;                   // messages that wait for bodies from disk; beyond: dropped
+  raft::Options raft;                                      // self, group and incarnation are filled in by Node
+};
+
+// What a group shares with its node for the time of one step.
+struct Context {
+  io::Now now;
+  Effects& out;
+  journal::Journal& journal;
+  journal::HardStateTable& hard_states;
+  const journal::Stamp& stamp;
+  std::uint64_t seed;
+};
+
+class Group {
+ public:
+  Group(GroupId id, const GroupOptions& options, raft::Recovered recovered);
+
+  // Reads the whole log once: applies what is committed, verifies the rest. Until replayed() nothing else happens.
+  void replay(Context& context);
+  bool replayed() const { return replayed_; }
+
+  void on_message(NodeId from, const PeerMessage& message, Context& context);
+  void on_peer_reset(NodeId peer, Context& context);
+  void on_append(io::CallId call, const AppendCall& append, Context& context);
+  void on_feed(io::CallId call, const FeedCall& feed, Context& context);
+  void on_high_water(io::CallId call, const HighWaterCall& wanted, Context& context);
+  void on_cancelled(io::CallId call);
+  // A result that belongs to DiskOwner::reader and to one of this group's reads; false if it is not ours.
+  bool on_read(const io::DiskResult& result, Context& context);
+  // Fires due timers, collects durability, proposes, applies, answers. Call at the end of each step, before the
+  // journal forms batches; true if anything happened.
+  bool pump(Context& context);
+  void on_disk_failed(Context& context);
+
+  // When pump() must be called again at the latest.
+  io::Instant deadline() const;
+  const raft::Core& core() const { return core_; }
+  GroupId id() const { return id_; }
+  const log::LogState& state() const { return state_; }
+  GroupStatus status() const;
+  // The message of the error that stopped this group, if one did.
+  const std::optional<std::string>& failure() const { return failure_; }
+
+ private:
+  struct QueuedCall {
+    io::CallId call;
+    AppendCall append;
+  };
+  struct Waiter {
+    io::CallId call;
+    SessionId session;
+    Sequence first;
+    std::uint32_t count = 0;
+  };
+  struct WaitingFeed {
+    io::CallId call;
+    FeedCall feed;
+    io::Instant deadline;
+  };
+  struct WaitingRead {
+    io::CallId call;
+    Index index;
+  };
+  struct ReadInFlight {
+    Index first;
+    std::vector<EntryIdentity> identities;
+    std::vector<journal::Location> locations;
+  };
+  template <class Number>
+  struct Durability {
+    Ticket ticket;
+    Number number;
+  };
+  // Sequences that a proposal adds to the log: a slice of one call's block.
+  struct Section {
+    const QueuedCall* from = nullptr;
+    std::uint32_t skip = 0;
+    std::uint32_t count = 0;
+    std::size_t offset = 0;
+    std::size_t bytes = 0;
+  };
+
+  // -- the core and its effects
+  void run(const raft::Input& input, Context& context);
+  void handle(raft::SetTimer& effect, Context& context);
+  void handle(raft::StopTimer& effect, Context& context);
+  void handle(raft::Outgoing& effect, Context& context);
+  void handle(raft::AppendToLog& effect, Context& context);
+  void handle(raft::SaveHardState& effect, Context& context);
+  void handle(raft::Committed& effect, Context& context);
+  void handle(raft::RoleChanged& effect, Context& context);
+  void handle(raft::ReadReady& effect, Context& context);
+  void handle(raft::ReadRefused& effect, Context& context);
+  void handle(raft::Proposed& effect, Context& context);
+  bool fire_timers(Context& context);
+  bool collect_durability(Context& context);
+  bool release_held(Context& context);
+  bool may_leave(const raft::Outgoing& message) const;
+  void send(raft::Outgoing message, Context& context);
+
+  // -- appends
+  bool leads() const;
+  bool propose(Context& context);
+  void admit(const QueuedCall& queued, std::vector<Section>& sections, Index next, Context& context);
+  void build_entry(const std::vector<Section>& sections, std::size_t bytes, Context& context);
+  void answer_waiters(Context& context);
+  AppendResult result_of(const Waiter& waiter) const;
+  void fail_clients(Context& context);
+
+  // -- bodies
+  const Bytes* body_of(Index index) const;
+  void remember(Index index, journal::Body body);
+  void forget_from(Index index);
+  void evict();
+  void want(Index index, Context& context);
+  bool apply(Context& context);
+  bool retry_sends(Context& context);
+  bool fill(PeerMessage& message, Context& context);
+
+  // -- readers
+  bool answer_feeds(Context& context);
+  bool answer_feed(const WaitingFeed& waiting, Context& context);
+  bool answer_reads(Context& context);
+
+  void reply(io::CallId call, ClientReply body, Context& context) const;
+  void refuse(io::CallId call, ErrorCode code, Context& context, std::uint64_t limit = 0) const;
+  void note(Note note, Context& context) const;
+  void fail(std::string why) { failure_ = std::move(why); }
+
+  GroupId id_;
+  GroupOptions options_;
+  raft::Core core_;
+  log::LogState state_;
+  raft::Output effects_;
+  std::array<io::Instant, raft::kTimers> deadlines_;
+  std::uint64_t elections_timed_ = 0;
+  HardState noted_;
+  std::deque<Durability<Lsn>> appends_;
+  std::deque<Durability<std::uint64_t>> saves_;
+  Ticket append_durable_;
+  Ticket hard_state_durable_;
+  std::deque<raft::Outgoing> held_;
+
+  std::deque<QueuedCall> queue_;
+  std::uint64_t queue_bytes_ = 0;
+  log::SessionOverlay overlay_;
+  bool inherits_ = false;         // leads since a moment ago: next_id_ and last_time_ are not taken over yet
+  TxnId next_id_;                 // leader: after everything in its log
+  std::uint64_t last_time_ = 0;   // likewise
+  journal::Body proposing_;
+  std::optional<EntryId> proposed_;
+  std::multimap<Index, Waiter> waiters_;
+
+  std::deque<journal::Body> tail_;
+  Index tail_first_;
+  std::uint64_t tail_bytes_ = 0;
+  std::map<Index, Bytes> read_cache_;
+  std::deque<Index> read_order_;
+  std::uint64_t read_bytes_ = 0;
+  std::map<io::DiskOpId, ReadInFlight> reads_;
+  std::deque<raft::Outgoing> waiting_sends_;
+
+  std::deque<WaitingFeed> feeds_;
+  io::Instant feed_deadline_ = io::kNever;
+  std::map<std::uint64_t, io::CallId> read_contexts_;
+  std::uint64_t last_read_context_ = 0;
+  std::vector<WaitingRead> reads_ready_;
+
+  Index boot_commit_;             // replay: apply up to here
+  Index replay_next_{1};
+  bool boot_noted_ = false;
+  bool replayed_ = false;
+  bool bodies_arrived_ = false;
+  std::optional<std::string> failure_;
+};
+
+}  // namespace reel::node

@@ -1,0 +1,137 @@
+// The layout of transactions: in an entry's payload, in an append call's block and in a feed. One layout for all three,
+// so a leader copies a client's block into the entry as it stands, and journal, peers and feed pass it through.
+// All integers are little-endian, everything is a multiple of 8 bytes long; version 1.
+//
+//   entry payload   EntryHeader 32   { section }*
+//     0  u16 version = 1     2  u16 sections       4  u32 transactions
+//     8  u64 first id       16  u64 commit time of the first (HLC ns)     24  u64 zero
+//   section         SectionHeader 40   { record }*
+//     0  u64 session high    8  u64 session low   16  u64 first sequence
+//    24  u32 transactions   28  u32 bytes of records                      32  u64 zero
+//   record          RecordHeader 48   { lock 16 }*   data   zeros to a multiple of 8
+//     0  u32 header          4  u32 data bytes
+//     8  u16 write locks    10  u16 read locks    12  u16 append locks    14  u16 flags = 0
+//    16  u64 based_on + 1 (0: based on nothing)   24  u128 XXH3 of data, by the client
+//    40  u64 intent (0: none)
+//   lock            u128 keyed hash of the key; writes first, then reads, then appends
+//
+// A transaction's id is the entry's first id plus its position, its time the entry's time plus its position, its
+// sequence the section's first sequence plus its position. An append call's block is { record }* alone.
+//
+// Parsers take untrusted bytes: they check every bound and never read past the end.
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "node/types.h"
+
+namespace reel::log {
+
+inline constexpr std::uint16_t kEntryVersion = 1;
+inline constexpr std::size_t kEntryHeaderBytes = 32;
+inline constexpr std::size_t kSectionHeaderBytes = 40;
+inline constexpr std::size_t kRecordHeaderBytes = 48;
+inline constexpr std::size_t kLockBytes = 16;
+
+struct LockKey {
+  std::uint64_t low{};
+  std::uint64_t high{};
+  auto operator<=>(const LockKey&) const = default;
+};
+
+// What a client says of one transaction. Views into its own memory.
+struct TransactionInput {
+  std::uint32_t header = 0;
+  std::span<const std::byte> data;
+  std::span<const LockKey> write_locks;
+  std::span<const LockKey> read_locks;
+  std::span<const LockKey> append_locks;
+  std::optional<TxnId> based_on;
+  std::uint64_t intent = 0;
+};
+
+[[nodiscard]] std::size_t record_bytes(const TransactionInput& transaction);
+// Appends one encoded record, checksum included. Requires data and locks within the limits of node/types.h.
+void append_record(std::vector<std::byte>& block, const TransactionInput& transaction);
+
+// One record where it lies.
+struct RecordView {
+  std::uint32_t header = 0;
+  std::uint16_t write_locks = 0;
+  std::uint16_t read_locks = 0;
+  std::uint16_t append_locks = 0;
+  std::optional<TxnId> based_on;
+  Checksum checksum;
+  std::uint64_t intent = 0;
+  std::span<const std::byte> locks;
+  std::span<const std::byte> data;
+  std::size_t size = 0;  // of the whole record
+};
+// The record at the start of `bytes`; nullopt if it is malformed or does not fit.
+[[nodiscard]] std::optional<RecordView> parse_record(std::span<const std::byte> bytes);
+// True if `block` is exactly `count` well-formed records. Costs a few nanoseconds a record; data is not touched.
+[[nodiscard]] bool well_formed(std::span<const std::byte> block, std::uint32_t count);
+// Bytes of the first `count` records of a well-formed block.
+[[nodiscard]] std::size_t prefix_bytes(std::span<const std::byte> block, std::uint32_t count);
+
+struct EntryHeader {
+  std::uint16_t sections = 0;
+  std::uint32_t transactions = 0;
+  TxnId first_id;
+  std::uint64_t time = 0;
+};
+struct SectionHeader {
+  SessionId session;
+  Sequence first;
+  std::uint32_t transactions = 0;
+  std::uint32_t bytes = 0;
+};
+void write_entry_header(std::span<std::byte, kEntryHeaderBytes> out, const EntryHeader& header);
+void write_section_header(std::span<std::byte, kSectionHeaderBytes> out, const SectionHeader& header);
+
+struct SectionView {
+  SectionHeader header;
+  std::span<const std::byte> records;
+};
+struct EntryView {
+  EntryHeader header;
+  std::vector<SectionView> sections;
+};
+// The headers of an entry's payload, every count and size checked against the bytes; records are not walked.
+[[nodiscard]] std::expected<EntryView, std::string_view> parse_entry(std::span<const std::byte> payload);
+
+// One committed transaction, as a reader sees it.
+struct Transaction {
+  TxnId id;
+  std::uint64_t time = 0;
+  SessionId session;
+  Sequence sequence;
+  RecordView record;
+};
+// Calls visit(const Transaction&) for every transaction of a payload with id >= from, in order; false if malformed.
+template <class Visit>
+bool for_each_transaction(std::span<const std::byte> payload, TxnId from, Visit&& visit) {
+  const auto entry = parse_entry(payload);
+  if (!entry) return false;
+  TxnId id = entry->header.first_id;
+  std::uint64_t time = entry->header.time;
+  for (const SectionView& section : entry->sections) {
+    std::span<const std::byte> rest = section.records;
+    for (std::uint32_t i = 0; i < section.header.transactions; ++i) {
+      const auto record = parse_record(rest);
+      if (!record) return false;
+      rest = rest.subspan(record->size);
+      if (id >= from) visit(Transaction{id, time, section.header.session, section.header.first + i, *record});
+      ++id;
+      ++time;
+    }
+    if (!rest.empty()) return false;
+  }
+  return true;
+}
+
+}  // namespace reel::log
