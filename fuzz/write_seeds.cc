@@ -1,0 +1,117 @@
+// Writes the near seeds of the fuzz targets: write_seeds DIRECTORY makes DIRECTORY/<target>/seed-<n>. Valid inputs of
+// every kind, small, so that mutation starts beside what decoders accept. Run by `fuzz/run_fuzzers --write-seeds`.
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "io/wire/codec.h"
+#include "io/wire/limits.h"
+#include "io/wire/samples_for_tests.h"
+#include "node/log/record.h"
+#include "node/raft/configuration_codec.h"
+
+namespace {
+using namespace reel;
+using Content = std::vector<std::byte>;
+
+class Corpus {
+ public:
+  Corpus(const std::filesystem::path& root, const std::string& target) : directory_(root / target) {
+    std::filesystem::create_directories(directory_);
+  }
+  void add(const Content& content) {
+    std::ofstream file(directory_ / ("seed-" + std::to_string(++count_)), std::ios::binary);
+    file.write(reinterpret_cast<const char*>(content.data()), static_cast<std::streamsize>(content.size()));
+    if (!file.flush()) {
+      std::fprintf(stderr, "write_seeds: cannot write to %s\n", directory_.c_str());
+      std::exit(1);
+    }
+  }
+
+ private:
+  std::filesystem::path directory_;
+  int count_ = 0;
+};
+
+Content behind(std::initializer_list<unsigned> prefix, std::span<const std::byte> content) {
+  Content all;
+  for (const unsigned byte : prefix) all.push_back(static_cast<std::byte>(byte));
+  all.insert(all.end(), content.begin(), content.end());
+  return all;
+}
+
+void write_frames(Corpus corpus) {
+  for (std::uint64_t which = 0; which < std::variant_size_v<PeerBody>; ++which) {
+    wire::Draw draw(which + 1);
+    PeerBatch batch;
+    batch.messages.push_back(wire::sample_message(draw, which));
+    corpus.add(behind({0}, wire::encode(batch).span()));
+  }
+  for (std::uint64_t which = 0; which < std::variant_size_v<ClientCall>; ++which) {
+    corpus.add(behind({1}, wire::encode(wire::sample_call(which + 1, which)).span()));
+  }
+  for (std::uint64_t which = 0; which < std::variant_size_v<ClientReply>; ++which) {
+    corpus.add(behind({2}, wire::encode(wire::sample_reply(which + 1, which)).span()));
+  }
+}
+
+Content sample_records(unsigned count) {
+  Content block;
+  for (unsigned i = 0; i < count; ++i) {
+    const std::string data(i * 5, static_cast<char>('a' + i));
+    const std::vector<log::LockKey> locks(i % 3, log::LockKey{.low = i, .high = 7});
+    log::TransactionInput transaction;
+    transaction.header = i;
+    transaction.data = std::as_bytes(std::span(data));
+    transaction.write_locks = locks;
+    transaction.append_locks = locks;
+    if (i > 0) transaction.based_on = TxnId(i);
+    log::append_record(block, transaction);
+  }
+  return block;
+}
+
+void write_records(Corpus corpus) {
+  for (unsigned count = 1; count <= 4; ++count) corpus.add(behind({1, count, 0}, sample_records(count)));
+  for (unsigned sections = 0; sections <= 3; ++sections) {
+    Content payload(log::kEntryHeaderBytes);
+    log::EntryHeader header{.sections = static_cast<std::uint16_t>(sections), .first_id = TxnId(3), .time = 1000};
+    for (unsigned i = 1; i <= sections; ++i) {
+      const Content records = sample_records(i);
+      Content section(log::kSectionHeaderBytes);
+      log::write_section_header(std::span(section).first<log::kSectionHeaderBytes>(),
+                                {.session = {.high = 1, .low = i}, .first = Sequence(i), .transactions = i,
+                                 .bytes = static_cast<std::uint32_t>(records.size())});
+      payload.insert(payload.end(), section.begin(), section.end());
+      payload.insert(payload.end(), records.begin(), records.end());
+      header.transactions += i;
+    }
+    log::write_entry_header(std::span(payload).first<log::kEntryHeaderBytes>(), header);
+    corpus.add(behind({0}, payload));
+  }
+}
+
+void write_configurations(Corpus corpus) {
+  raft::Configuration plain{.voters = {NodeId(1), NodeId(2), NodeId(3)}, .outgoing = {}, .learners = {NodeId(9)}};
+  raft::Configuration joint{.voters = {NodeId(1), NodeId(4)}, .outgoing = plain.voters, .learners = {}};
+  for (const raft::Configuration& configuration : {plain, joint}) {
+    corpus.add(behind({}, raft::encode_configuration(configuration).span()));
+  }
+}
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: write_seeds DIRECTORY\n");
+    return 2;
+  }
+  const std::filesystem::path root = argv[1];
+  write_frames(Corpus(root, "wire_frame"));
+  write_records(Corpus(root, "log_record"));
+  write_configurations(Corpus(root, "raft_configuration"));
+  return 0;
+}
