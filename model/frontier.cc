@@ -1,0 +1,64 @@
+#include "model/frontier.h"
+
+#include "io/ports/checksum.h"
+
+namespace reel::model {
+namespace {
+
+bool same_key(const Configuration& a, const Configuration& b, Slots pure) {
+  return a.state == b.state && (a.placed & ~pure) == (b.placed & ~pure);
+}
+
+// True if whatever completes `worse` completes `better` as well.
+bool covers(const Configuration& better, const Configuration& worse, Slots pure) {
+  return is_subset(better.spent, worse.spent) && is_subset(worse.placed & pure, better.placed & pure);
+}
+
+}  // namespace
+
+Frontier::Bucket& Frontier::bucket_of(const Configuration& configuration, Slots pure) {
+  const Slots impure = configuration.placed & ~pure;
+  io::Hasher hasher;
+  hasher.add(configuration.state).add(static_cast<std::uint64_t>(impure)).add(static_cast<std::uint64_t>(impure >> 64));
+  Bucket& bucket = buckets_[hasher.value() & (buckets_.size() - 1)];
+  if (bucket.epoch != epoch_) bucket = {epoch_, 0};
+  return bucket;
+}
+
+Configuration* Frontier::insert(const Configuration& configuration, Slots pure) {
+  if (members_.size() >= buckets_.size()) grow(pure);
+  Bucket& bucket = bucket_of(configuration, pure);
+  for (std::uint32_t at = bucket.head; at != 0; at = members_[at - 1].next) {
+    Member& member = members_[at - 1];
+    if (!member.alive || !same_key(member.configuration, configuration, pure)) continue;
+    if (covers(member.configuration, configuration, pure)) return nullptr;
+    if (covers(configuration, member.configuration, pure)) {
+      member.alive = false;
+      --alive_;
+    }
+  }
+  members_.push_back({configuration, bucket.head, true});
+  bucket.head = static_cast<std::uint32_t>(members_.size());
+  ++alive_;
+  return &members_.back().configuration;
+}
+
+void Frontier::grow(Slots pure) {
+  buckets_.assign(buckets_.size() * 4, Bucket{});
+  epoch_ = 1;
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    Bucket& bucket = bucket_of(members_[i].configuration, pure);
+    members_[i].next = bucket.head;
+    bucket.head = static_cast<std::uint32_t>(i + 1);
+  }
+}
+
+void Frontier::clear() {
+  members_.clear();
+  alive_ = 0;
+  if (++epoch_ != 0) return;
+  buckets_.assign(buckets_.size(), Bucket{});
+  epoch_ = 1;
+}
+
+}  // namespace reel::model

@@ -1,0 +1,74 @@
+// The set of configurations that explain a history so far, kept minimal: an antichain.
+//
+// A configuration is a state, the closed operations placed already, and the open operations spent. Two that agree in
+// the state and in the impure operations placed have the same future steps, but for what they owe and what is left to
+// them: one that spent a subset of the other's open operations, and placed a superset of its pure ones, can do
+// everything that the other can. The other is dropped.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "model/sequential.h"
+
+namespace reel::model {
+
+// Sets of operations by slot: 128 at a time.
+__extension__ using Slots = unsigned __int128;
+inline constexpr unsigned kSlotsMax = 128;
+
+constexpr Slots slot_bit(unsigned slot) { return static_cast<Slots>(1) << slot; }
+// Requires a set that is not empty.
+constexpr unsigned lowest_slot(Slots set) {
+  const auto low = static_cast<std::uint64_t>(set);
+  return low != 0 ? static_cast<unsigned>(std::countr_zero(low))
+                  : 64u + static_cast<unsigned>(std::countr_zero(static_cast<std::uint64_t>(set >> 64)));
+}
+constexpr bool is_subset(Slots inner, Slots outer) { return (inner & ~outer) == 0; }
+
+struct Configuration {
+  Slots placed = 0;         // closed operations, called and not yet returned, that are in the order already
+  Slots spent = 0;          // open operations that are in the order
+  State state = 0;
+  std::uint32_t trail = 0;  // where its order is written down; 0: nowhere
+};
+
+class Frontier {
+ public:
+  struct Member {
+    Configuration configuration;
+    std::uint32_t next = 0;  // 1 + the next member with the same hash
+    bool alive = true;       // false: dropped since
+  };
+
+  Frontier() : buckets_(kBucketsMin) {}
+
+  // Nothing if a member is at least as good; otherwise its place, and the members that are no better are dropped.
+  // `pure` names the slots of pure operations; it is the same for all members. Places stay valid until clear().
+  Configuration* insert(const Configuration& configuration, Slots pure);
+  void clear();
+
+  // Members in order of insertion, dropped ones among them. Grows while it is walked by position.
+  std::size_t size() const { return members_.size(); }
+  const Member& at(std::size_t position) const { return members_[position]; }
+  std::vector<Member>& members() { return members_; }
+  std::size_t alive() const { return alive_; }
+
+ private:
+  static constexpr std::size_t kBucketsMin = 64;
+  struct Bucket {
+    std::uint32_t epoch = 0;
+    std::uint32_t head = 0;  // 1 + position
+  };
+  Bucket& bucket_of(const Configuration& configuration, Slots pure);
+  void grow(Slots pure);
+
+  std::vector<Member> members_;
+  std::vector<Bucket> buckets_;
+  std::uint32_t epoch_ = 1;
+  std::size_t alive_ = 0;
+};
+
+}  // namespace reel::model

@@ -1,0 +1,318 @@
+#include "model/linearizability.h"
+
+#include <algorithm>
+
+#include "io/ports/assert.h"
+
+namespace reel::model {
+namespace {
+
+constexpr Slots kAllSlots = ~static_cast<Slots>(0);
+constexpr std::size_t kTrailMin = 1u << 16;
+
+template <class Visit>
+void for_each_slot(Slots set, Visit visit) {
+  for (; set != 0; set &= set - 1) visit(lowest_slot(set));
+}
+
+}  // namespace
+
+LinearizabilityChecker::LinearizabilityChecker(const SequentialModel& model, CheckOptions options)
+    : model_(model), options_(options), trail_(1), trail_limit_(kTrailMin) {
+  options_.steps_max = std::min<std::uint64_t>(options_.steps_max, UINT32_MAX);
+  current_.insert(Configuration{0, 0, model_.initial, 0}, 0);
+}
+
+// ---- events, in order
+
+LinearizabilityChecker::Handle LinearizabilityChecker::call(const Operation& operation) {
+  const Handle handle = calls_++;
+  if (stopped_) return handle;
+  pending_.push_back({operation, Outcome::awaited, false, 0});
+  events_.push_back({handle, false});
+  return handle;
+}
+
+void LinearizabilityChecker::returned(Handle handle, Words output) {
+  if (stopped_) return;
+  Pending& operation = pending(handle);
+  REEL_CHECK(operation.outcome == Outcome::awaited);
+  operation.outcome = Outcome::closed;
+  operation.operation.output = output;
+  operation.operation.returned = 0;
+  events_.push_back({handle, true});
+  sweep();
+}
+
+void LinearizabilityChecker::lost(Handle handle) {
+  if (stopped_) return;
+  Pending& operation = pending(handle);
+  REEL_CHECK(operation.outcome == Outcome::awaited);
+  operation.outcome = Outcome::open;
+  operation.operation.returned = Operation::kOpen;
+  sweep();
+}
+
+CheckResult LinearizabilityChecker::finish() {
+  for (Pending& operation : pending_) {
+    if (operation.outcome != Outcome::awaited) continue;
+    operation.outcome = Outcome::open;
+    operation.operation.returned = Operation::kOpen;
+  }
+  sweep();
+  if (result_.verdict != Verdict::ok || !options_.witness) return std::move(result_);
+  for (std::size_t i = 0; i < current_.size(); ++i) {
+    if (!current_.at(i).alive) continue;
+    result_.order = order_of(current_.at(i).configuration);
+    break;
+  }
+  return std::move(result_);
+}
+
+void LinearizabilityChecker::sweep() {
+  while (!stopped_ && !events_.empty()) {
+    const Event event = events_.front();
+    Pending& operation = pending(event.handle);
+    if (operation.outcome == Outcome::awaited) return;
+    events_.pop_front();
+    if (event.is_return) {
+      on_return(event.handle, operation.slot);
+      retire(operation);
+    } else if (operation.outcome == Outcome::closed) {
+      admit_closed(event.handle, operation);
+    } else {
+      admit_open(event.handle, operation.operation);
+      retire(operation);
+    }
+  }
+  if (!stopped_) return;
+  pending_.clear();
+  events_.clear();
+}
+
+void LinearizabilityChecker::retire(Pending& operation) {
+  operation.retired = true;
+  while (!pending_.empty() && pending_.front().retired) {
+    pending_.pop_front();
+    ++pending_base_;
+  }
+}
+
+void LinearizabilityChecker::give_up(WhyUnknown why, Handle handle) {
+  result_.verdict = Verdict::unknown;
+  result_.why = why;
+  result_.offender = handle;
+  stopped_ = true;
+}
+
+State LinearizabilityChecker::step(State state, const Operation& operation) {
+  ++result_.steps;
+  return model_.step(model_.context, state, operation);
+}
+
+// ---- calls
+
+void LinearizabilityChecker::admit_closed(Handle handle, Pending& operation) {
+  if (closed_used_ == kAllSlots) return give_up(WhyUnknown::window, handle);
+  const unsigned slot = lowest_slot(~closed_used_);
+  closed_used_ |= slot_bit(slot);
+  operation.slot = static_cast<std::uint8_t>(slot);
+  closed_[slot] = {operation.operation, handle, 0};
+  if (!model_.pure(model_.context, operation.operation)) return;
+  pure_ |= slot_bit(slot);
+  for (Frontier::Member& member : current_.members()) {
+    if (!member.alive) continue;
+    Configuration& at = member.configuration;
+    const Slots gained = settled(at.state, slot_bit(slot));
+    at.placed |= gained;
+    at.trail = link_pure(at.trail, gained);
+  }
+}
+
+void LinearizabilityChecker::admit_open(Handle handle, Operation operation) {
+  // P5: it may be left out, and whoever leaves it out has the same future.
+  if (model_.pure(model_.context, operation) || model_.idle(model_.context, operation)) return;
+  reclaim_spent();
+  if (open_used_ == kAllSlots) return give_up(WhyUnknown::window, handle);
+  const unsigned slot = lowest_slot(~open_used_);
+  Slots twins = 0;
+  for_each_slot(open_used_, [&](unsigned other) {
+    const Operation& earlier = open_[other].operation;
+    if (earlier.verb == operation.verb && earlier.input == operation.input) twins |= slot_bit(other);
+  });
+  open_used_ |= slot_bit(slot);
+  open_[slot] = {operation, handle, twins};
+}
+
+// What every explanation has spent cannot be spent again: its slot is free.
+void LinearizabilityChecker::reclaim_spent() {
+  Slots everywhere = open_used_;
+  for (const Frontier::Member& member : current_.members()) {
+    if (member.alive) everywhere &= member.configuration.spent;
+  }
+  if (everywhere == 0) return;
+  for (Frontier::Member& member : current_.members()) member.configuration.spent &= ~everywhere;
+  open_used_ &= ~everywhere;
+  for_each_slot(open_used_, [&](unsigned slot) { open_[slot].earlier_twins &= ~everywhere; });
+}
+
+// ---- returns
+
+void LinearizabilityChecker::on_return(Handle handle, unsigned slot) {
+  const Slots bit = slot_bit(slot);
+  reached_.clear();
+  next_.clear();
+  for (const Frontier::Member& member : current_.members()) {
+    if (!member.alive) continue;
+    Configuration at = member.configuration;
+    const bool past = (at.placed & bit) != 0;
+    at.placed &= ~bit;
+    (past ? next_ : reached_).insert(at, pure_);
+  }
+  for (std::size_t i = 0; i < reached_.size(); ++i) {
+    if (!reached_.at(i).alive) continue;
+    const Configuration from = reached_.at(i).configuration;
+    expand(from, slot);
+    if (result_.steps > options_.steps_max) return give_up(WhyUnknown::budget, handle);
+  }
+  if (next_.alive() == 0) {
+    result_.verdict = Verdict::illegal;
+    result_.offender = handle;
+    stopped_ = true;
+    return;
+  }
+  closed_used_ &= ~bit;
+  pure_ &= ~bit;
+  std::swap(current_, next_);
+  result_.configurations_max = std::max<std::uint64_t>(result_.configurations_max, current_.alive());
+  compact_trail();
+}
+
+// Every operation that is called and not placed may come next: all that returned before are placed.
+void LinearizabilityChecker::expand(const Configuration& from, unsigned slot) {
+  for_each_slot(closed_used_ & ~pure_ & ~from.placed, [&](unsigned closed) {
+    const State state = step(from.state, closed_[closed].operation);
+    if (state == kRefused) return;
+    arrive({from.placed | slot_bit(closed), from.spent, state, from.trail}, closed_[closed], slot);
+  });
+  for_each_slot(open_used_ & ~from.spent, [&](unsigned open) {
+    // P3: in any order in which this one is spent and an earlier equal one is not, the two may be swapped.
+    if (!is_subset(open_[open].earlier_twins, from.spent)) return;
+    const State state = step(from.state, open_[open].operation);
+    // P2: leaving it out here gives the same state and keeps it for later.
+    if (state == kRefused || state == from.state) return;
+    arrive({from.placed, from.spent | slot_bit(open), state, from.trail}, open_[open], slot);
+  });
+}
+
+void LinearizabilityChecker::arrive(Configuration to, const Active& placed, unsigned slot) {
+  // P1: whatever order completes the history from here, a pure operation that is legal now can be moved to its front.
+  const Slots gained = settled(to.state, closed_used_ & pure_ & ~to.placed);
+  to.placed |= gained;
+  const bool past = (to.placed & slot_bit(slot)) != 0;
+  to.placed &= ~slot_bit(slot);
+  Configuration* kept = (past ? next_ : reached_).insert(to, pure_);
+  if (kept != nullptr) kept->trail = link_pure(link(to.trail, placed.handle), gained);
+}
+
+// Those of the pure candidates that are legal in this state.
+Slots LinearizabilityChecker::settled(State state, Slots candidates) {
+  Slots legal = 0;
+  for_each_slot(candidates, [&](unsigned slot) {
+    const State after = step(state, closed_[slot].operation);
+    REEL_CHECK(after == kRefused || after == state);
+    if (after == state) legal |= slot_bit(slot);
+  });
+  return legal;
+}
+
+// ---- the order, as far as it is wanted
+
+std::uint32_t LinearizabilityChecker::link(std::uint32_t before, Handle handle) {
+  if (!options_.witness) return 0;
+  REEL_CHECK(trail_.size() < UINT32_MAX);
+  trail_.push_back({before, handle});
+  return static_cast<std::uint32_t>(trail_.size() - 1);
+}
+
+std::uint32_t LinearizabilityChecker::link_pure(std::uint32_t before, Slots pure) {
+  for_each_slot(pure, [&](unsigned slot) { before = link(before, closed_[slot].handle); });
+  return before;
+}
+
+// Keeps only the orders of who is left. A link's predecessor always stands before it, so one pass renumbers them.
+void LinearizabilityChecker::compact_trail() {
+  if (trail_.size() < trail_limit_) return;
+  std::vector<std::uint32_t> place(trail_.size());
+  for (const Frontier::Member& member : current_.members()) {
+    if (!member.alive) continue;
+    for (std::uint32_t at = member.configuration.trail; at != 0 && place[at] == 0; at = trail_[at].before) place[at] = 1;
+  }
+  std::uint32_t kept = 1;
+  for (std::size_t at = 1; at < trail_.size(); ++at) {
+    if (place[at] == 0) continue;
+    trail_[kept] = {place[trail_[at].before], trail_[at].handle};
+    place[at] = kept++;
+  }
+  trail_.resize(kept);
+  for (Frontier::Member& member : current_.members()) member.configuration.trail = place[member.configuration.trail];
+  trail_limit_ = std::max<std::size_t>(kTrailMin, std::size_t{kept} * 2);
+}
+
+std::vector<std::uint32_t> LinearizabilityChecker::order_of(const Configuration& configuration) const {
+  std::vector<std::uint32_t> order;
+  for (std::uint32_t at = configuration.trail; at != 0; at = trail_[at].before) order.push_back(trail_[at].handle);
+  std::reverse(order.begin(), order.end());
+  return order;
+}
+
+// ---- a whole history
+
+namespace {
+
+struct Moment {
+  std::uint64_t time;
+  bool is_return;
+  std::uint32_t at;
+  auto operator<=>(const Moment&) const = default;
+};
+
+std::vector<Moment> moments_of(std::span<const Operation> history) {
+  REEL_CHECK(history.size() < CheckResult::kNobody);
+  std::vector<Moment> moments;
+  moments.reserve(history.size() * 2);
+  for (std::uint32_t at = 0; at < history.size(); ++at) {
+    REEL_CHECK(history[at].call <= history[at].returned);
+    moments.push_back({history[at].call, false, at});
+    if (!history[at].open()) moments.push_back({history[at].returned, true, at});
+  }
+  std::sort(moments.begin(), moments.end());
+  return moments;
+}
+
+}  // namespace
+
+CheckResult check_linearizability(const SequentialModel& model, std::span<const Operation> history,
+                                  CheckOptions options) {
+  LinearizabilityChecker checker(model, options);
+  std::vector<LinearizabilityChecker::Handle> handles(history.size());
+  std::vector<std::uint32_t> positions;  // by handle
+  positions.reserve(history.size());
+  for (const Moment& moment : moments_of(history)) {
+    const Operation& operation = history[moment.at];
+    if (moment.is_return) {
+      checker.returned(handles[moment.at], operation.output);
+      if (checker.verdict() != Verdict::ok) break;
+      continue;
+    }
+    handles[moment.at] = checker.call(operation);
+    positions.push_back(moment.at);
+    if (operation.open()) checker.lost(handles[moment.at]);
+  }
+  CheckResult result = checker.finish();
+  if (result.offender != CheckResult::kNobody) result.offender = positions[result.offender];
+  for (std::uint32_t& at : result.order) at = positions[at];
+  return result;
+}
+
+}  // namespace reel::model
