@@ -111,11 +111,12 @@ Loop::~Loop() noexcept {
 
 void Loop::run() {
   stopping_ = false;
+  std::uint64_t seen = activity_;
   while (!stopping_) {
-    const std::uint64_t before = activity_;
     wait_scope().poll();
     if (stopping_) break;
-    if (activity_ != before && spin()) continue;
+    // What woke us from sleep counts too.
+    if (std::exchange(seen, activity_) != activity_ && spin()) continue;
     sleep(nullptr);
   }
   wait_scope().poll();  // the turn of stop() ends as every turn does, with its flushers

@@ -1,0 +1,370 @@
+#include "io/real/disk.h"
+
+#include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "io/real/disk_contract.h"
+#include "io/real/disk_floor.h"
+#include "io/real/flush_counter.h"
+
+namespace reel::real {
+namespace {
+
+using Script = DiskScript;
+constexpr std::uint64_t kSector = io::kSectorBytes;
+
+// A new directory on the disk of the build tree (the default temporary directory may be a memory file system).
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string pattern = std::filesystem::current_path().string() + "/disk-test-XXXXXX";
+    REEL_CHECK(::mkdtemp(pattern.data()) != nullptr);
+    path_ = pattern;
+  }
+  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+class Collector final : public io::Host {
+ public:
+  void on_start() override {}
+  void on_disk(io::DiskResult result) override { results.push_back(std::move(result)); }
+  std::vector<io::DiskResult> results;
+};
+
+class RealWorld final : public DiskWorld {
+ public:
+  explicit RealWorld(DiskEngineKind engine) : engine_(engine) { open(); }
+  io::Disk& disk() override { return *disk_; }
+  RealDisk& real() { return *disk_; }
+  Loop& loop() { return loop_; }
+  const std::string& path() const { return directory_.path(); }
+  std::vector<io::DiskResult> pump() override {
+    (void)loop_.run_until([this] { return !collector_.results.empty(); }, io::seconds(30));
+    return std::exchange(collector_.results, {});
+  }
+  void reopen() override {
+    disk_.reset();
+    open();
+  }
+
+ private:
+  void open() {
+    DiskOptions options;
+    options.directory = directory_.path();
+    options.engine = engine_;
+    options.queue_depth = 16;  // so that requests also wait inside the engine
+    auto disk = RealDisk::open(loop_, options);
+    REEL_CHECK(disk.has_value());
+    disk_ = std::move(*disk);
+    disk_->attach(&collector_);
+  }
+
+  DiskEngineKind engine_;
+  TemporaryDirectory directory_;
+  Loop loop_;
+  Collector collector_;
+  std::unique_ptr<RealDisk> disk_;
+};
+
+class Contract : public testing::TestWithParam<std::tuple<DiskEngineKind, DiskContractCase>> {};
+
+TEST_P(Contract, Holds) {
+  const auto& [engine, one] = GetParam();
+  RealWorld world(engine);
+  one.check(world);
+}
+
+INSTANTIATE_TEST_SUITE_P(RealDisk, Contract,
+                         testing::Combine(testing::Values(DiskEngineKind::automatic, DiskEngineKind::threads),
+                                          testing::ValuesIn(disk_contract())),
+                         [](const auto& instance) {
+                           const bool threads = std::get<0>(instance.param) == DiskEngineKind::threads;
+                           return std::string(std::get<1>(instance.param).name) + (threads ? "OnThreads" : "");
+                         });
+
+// Two processes could write into one directory, and each would destroy what the other promised.
+TEST(RealDisk, ADirectoryHasOneOwner) {
+  TemporaryDirectory directory;
+  Loop loop;
+  auto first = RealDisk::open(loop, {.directory = directory.path()});
+  ASSERT_TRUE(first.has_value());
+  auto second = RealDisk::open(loop, {.directory = directory.path()});
+  ASSERT_FALSE(second.has_value());
+  EXPECT_EQ(second.error().code, DiskOpenError::Code::in_use);
+  EXPECT_NE(second.error().text.find("process " + std::to_string(::getpid())), std::string::npos)
+      << second.error().text;
+  first->reset();
+  EXPECT_TRUE(RealDisk::open(loop, {.directory = directory.path()}).has_value());
+}
+
+// The lock of a killed process could outlive it, or a child could keep it.
+TEST(RealDisk, TheLockDiesWithItsProcess) {
+  TemporaryDirectory directory;
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    Loop loop;
+    auto disk = RealDisk::open(loop, {.directory = directory.path()});
+    const char state = disk.has_value() ? 'y' : 'n';
+    (void)!::write(ready[1], &state, 1);
+    ::pause();
+    ::_exit(0);
+  }
+  char state = 0;
+  ASSERT_EQ(::read(ready[0], &state, 1), 1);
+  ASSERT_EQ(state, 'y');
+  Loop loop;
+  EXPECT_FALSE(RealDisk::open(loop, {.directory = directory.path()}).has_value());
+  ::kill(child, SIGKILL);
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  EXPECT_TRUE(RealDisk::open(loop, {.directory = directory.path()}).has_value());
+  ::close(ready[0]);
+  ::close(ready[1]);
+}
+
+// A wrong path could be met by a crash, a new empty directory, or a message that helps nobody.
+TEST(RealDisk, AWrongDirectoryIsAnErrorThatSaysWhatToDo) {
+  TemporaryDirectory directory;
+  Loop loop;
+  const std::string missing = directory.path() + "/none";
+  auto disk = RealDisk::open(loop, {.directory = missing});
+  ASSERT_FALSE(disk.has_value());
+  EXPECT_EQ(disk.error().code, DiskOpenError::Code::missing);
+  EXPECT_NE(disk.error().text.find("reel node init"), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(missing));
+
+  const std::string file = directory.path() + "/file";
+  std::ofstream(file) << "x";
+  disk = RealDisk::open(loop, {.directory = file});
+  ASSERT_FALSE(disk.has_value());
+  EXPECT_EQ(disk.error().code, DiskOpenError::Code::missing);
+
+  EXPECT_TRUE(RealDisk::open(loop, {.directory = missing + "/deep/er", .make_directory = true}).has_value());
+}
+
+// Makes io_uring_setup fail with EPERM in this process, as the default profile of container engines does.
+bool forbid_uring() {
+  sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{.len = std::size(code), .filter = code};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+// Runs in a process of its own; the exit code says what was wrong.
+int use_disk_without_uring(const std::string& directory) {
+  if (!forbid_uring()) return 10;
+  {
+    Loop loop;
+    if (RealDisk::open(loop, {.directory = directory, .engine = DiskEngineKind::uring})) return 11;
+    auto disk = RealDisk::open(loop, {.directory = directory});
+    if (!disk || (*disk)->uses_uring()) return 12;
+    if ((*disk)->notice().find("io_uring is not available") == std::string::npos) return 13;
+  }
+  RealWorld world(DiskEngineKind::automatic);
+  contract::content_survives_a_reopen(world);
+  return testing::Test::HasFailure() ? 14 : 0;
+}
+
+// Where a container forbids io_uring, a node could fail to start, or lose its durability without a word.
+TEST(RealDisk, FallsBackWhereUringIsForbidden) {
+  TemporaryDirectory directory;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    int code = 99;
+    try {
+      code = use_disk_without_uring(directory.path());
+    } catch (...) {
+    }
+    ::_exit(code);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+// The loop could stand still while a journal file is filled with zeros.
+TEST(RealDisk, ALargeCreateDoesNotBlockTheLoop) {
+  RealWorld world(DiskEngineKind::automatic);
+  Script script(world);
+  ASSERT_EQ(script.run(Script::create(io::FileId(1), "small", kSector)).status, io::DiskStatus::ok);
+  const io::DiskOpId create = script.start(Script::create(io::FileId(2), "large", 64u << 20));
+  std::uint64_t commits = 0;
+  bool created = false;
+  while (!created) {
+    const io::DiskOpId write = script.start(Script::write(io::FileId(1), 0, {Script::pattern(commits, 1)}));
+    ASSERT_EQ(script.wait(write).status, io::DiskStatus::ok);
+    ++commits;
+    created = world.real().counters().creates == 2;
+  }
+  EXPECT_EQ(script.wait(create).status, io::DiskStatus::ok);
+  EXPECT_GE(commits, 10u);
+}
+
+// A file cut short behind our back could make the node read garbage, or wait for ever.
+TEST(RealDisk, AReadBeyondTheEndOfAShrunkFileFails) {
+  RealWorld world(DiskEngineKind::automatic);
+  Script script(world);
+  ASSERT_EQ(script.run(Script::create(io::FileId(1), "a", 8 * kSector)).status, io::DiskStatus::ok);
+  std::filesystem::resize_file(world.path() + "/a", 3 * kSector);
+  EXPECT_EQ(script.run(Script::read(io::FileId(1), 0, 3 * kSector)).status, io::DiskStatus::ok);
+  EXPECT_EQ(script.run(Script::read(io::FileId(1), 0, 8 * kSector)).status, io::DiskStatus::io_error);
+  EXPECT_EQ(script.run(Script::read(io::FileId(1), 4 * kSector, kSector)).status, io::DiskStatus::io_error);
+}
+
+// A disk that is full could leave half a file behind, which the next attempt would take for a whole one.
+TEST(RealDisk, ACreateThatFailsLeavesNothing) {
+  RealWorld world(DiskEngineKind::automatic);
+  Script script(world);
+  // More than any file system of a test machine has room for; refused when space is allocated.
+  const io::DiskResult result = script.run(Script::create(io::FileId(1), "huge", 1ull << 43));
+  EXPECT_EQ(result.status, io::DiskStatus::no_space);
+  EXPECT_TRUE(script.run(Script::list()).files.empty());
+  EXPECT_EQ(script.run(Script::create(io::FileId(1), "huge", kSector)).status, io::DiskStatus::ok);
+}
+
+// Requests under way could be answered into a host that is gone, or their memory be freed under the kernel.
+TEST(RealDisk, MayDieWithRequestsUnderWay) {
+  for (const DiskEngineKind engine : {DiskEngineKind::automatic, DiskEngineKind::threads}) {
+    RealWorld world(engine);
+    Script script(world);
+    ASSERT_EQ(script.run(Script::create(io::FileId(1), "a", 512 * kSector)).status, io::DiskStatus::ok);
+    for (std::uint64_t i = 0; i < 64; ++i) {
+      (void)script.start(Script::write(io::FileId(1), 8 * i * kSector, {Script::pattern(i, 8)}));
+    }
+    (void)script.start(Script::create(io::FileId(2), "b", 4u << 20));
+    (void)script.start(Script::remove("..."));
+    world.loop().wait_scope().poll();
+    world.reopen();
+    EXPECT_EQ(script.run(Script::open(io::FileId(3), "a")).size, 512 * kSector);
+  }
+}
+
+// A close could take the descriptor away from requests that still use it.
+TEST(RealDisk, ACloseWaitsForItsRequests) {
+  RealWorld world(DiskEngineKind::threads);
+  Script script(world);
+  ASSERT_EQ(script.run(Script::create(io::FileId(1), "a", 64 * kSector)).status, io::DiskStatus::ok);
+  std::vector<io::DiskOpId> writes;
+  for (std::uint64_t i = 0; i < 64; ++i) {
+    writes.push_back(script.start(Script::write(io::FileId(1), i * kSector, {Script::pattern(i, 1)})));
+  }
+  const io::DiskOpId close = script.start(Script::close(io::FileId(1)));
+  for (const io::DiskOpId op : writes) EXPECT_EQ(script.wait(op).status, io::DiskStatus::ok);
+  EXPECT_EQ(script.wait(close).status, io::DiskStatus::ok);
+}
+
+using RealDiskDeathTest = testing::Test;
+
+// Two overlapping writes at once have no defined outcome: the mistake must not pass in silence.
+TEST(RealDiskDeathTest, OverlappingRequestsAreAMistake) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        RealWorld world(DiskEngineKind::automatic);
+        Script script(world);
+        (void)script.run(Script::create(io::FileId(1), "a", 8 * kSector));
+        (void)script.start(Script::write(io::FileId(1), 0, {Script::pattern(1, 2)}));
+        (void)script.start(Script::read(io::FileId(1), kSector, kSector));
+      },
+      "assertion failed");
+}
+
+// An unaligned buffer would be refused by the device at run time, on some machines only.
+TEST(RealDiskDeathTest, UnalignedBuffersAreAMistake) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        RealWorld world(DiskEngineKind::automatic);
+        Script script(world);
+        (void)script.run(Script::create(io::FileId(1), "a", 8 * kSector));
+        (void)script.start(Script::write(io::FileId(1), 0, {Script::pattern(1, 2).slice(512, kSector)}));
+      },
+      "assertion failed");
+}
+
+// A turn's requests could each cost a system call.
+TEST(RealDisk, ATurnIsOneSubmission) {
+  RealWorld world(DiskEngineKind::automatic);
+  if (!world.real().uses_uring()) GTEST_SKIP() << world.real().notice();
+  Script script(world);
+  ASSERT_EQ(script.run(Script::create(io::FileId(1), "a", 64 * kSector)).status, io::DiskStatus::ok);
+  const std::uint64_t before = world.real().submissions();
+  std::vector<io::DiskOpId> writes;
+  for (std::uint64_t i = 0; i < 8; ++i) {
+    writes.push_back(script.start(Script::write(io::FileId(1), i * kSector, {Script::pattern(i, 1)})));
+  }
+  for (const io::DiskOpId op : writes) (void)script.wait(op);
+  EXPECT_EQ(world.real().submissions(), before + 1);
+}
+
+// The judge of our syncs could read the wrong field, or a partition's counter that never moves.
+TEST(FlushCounter, ReadsTheFlushFieldOnly) {
+  EXPECT_EQ(flushes_of_stat("  1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 4711 17\n"), 4711u);
+  EXPECT_EQ(flushes_of_stat("  1 2 3 4 5 6 7 8 9 10 11\n"), std::nullopt);
+  EXPECT_EQ(flushes_of_stat(""), std::nullopt);
+  EXPECT_EQ(flushes_of_stat("a b c"), std::nullopt);
+}
+
+// A sync could return without the device having been told to flush.
+TEST(FlushCounter, RisesWithEverySync) {
+  RealWorld world(DiskEngineKind::automatic);
+  const auto counter = FlushCounter::of(world.path());
+  if (!counter) GTEST_SKIP() << "no flush counter for " << world.path();
+  Script script(world);
+  ASSERT_EQ(script.run(Script::create(io::FileId(1), "a", 64 * kSector)).status, io::DiskStatus::ok);
+  ASSERT_EQ(script.run(Script::sync(io::FileId(1))).status, io::DiskStatus::ok);
+  const auto before = counter->read();
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    ASSERT_EQ(script.run(Script::write(io::FileId(1), i * kSector, {Script::pattern(i, 1)})).status,
+              io::DiskStatus::ok);
+    ASSERT_EQ(script.run(Script::sync(io::FileId(1))).status, io::DiskStatus::ok);
+  }
+  EXPECT_GE(*counter->read() - *before, 20u);
+}
+
+// The floor could be measured on another path than the node's, or leave its files behind.
+TEST(DiskFloor, MeasuresAndCleansUp) {
+  TemporaryDirectory directory;
+  for (const DiskEngineKind engine : {DiskEngineKind::automatic, DiskEngineKind::threads}) {
+    const auto floor = measure_disk_floor(
+        directory.path(),
+        {.duration = io::milliseconds(500), .warm_up = io::milliseconds(50), .engine = engine});
+    ASSERT_TRUE(floor.has_value()) << floor.error().text;
+    ASSERT_FALSE(floor->latencies_ns.empty());
+    EXPECT_LE(floor->quantile_ns(500), floor->quantile_ns(990));
+    if (floor->kernel_flushes) {
+      EXPECT_GE(*floor->kernel_flushes, floor->latencies_ns.size());
+    }
+    RecordProperty("p50_us", std::to_string(floor->quantile_ns(500) / 1000));
+    std::printf("%s: %zu commits, p50 %.1f us, p99 %.1f us, p99.9 %.1f us\n",
+                floor->notice.empty() && engine == DiskEngineKind::automatic ? "io_uring" : "threads",
+                floor->latencies_ns.size(), static_cast<double>(floor->quantile_ns(500)) / 1e3,
+                static_cast<double>(floor->quantile_ns(990)) / 1e3,
+                static_cast<double>(floor->quantile_ns(999)) / 1e3);
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
+}
+
+}  // namespace
+}  // namespace reel::real
