@@ -4,6 +4,7 @@
 // records it. Integers only: the same key gives the same value under every compiler.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -70,19 +71,16 @@ using EventSlot = std::uint32_t;
 
 class EventQueue {
  public:
-  // A slot to fill in place; the content is that of a fresh Event. The reference is valid until the next make().
+  // A slot to fill in place; the content is that of a fresh Event. References stay valid until recycle().
   EventSlot make() {
-    if (free_.empty()) {
-      pool_.emplace_back();
-      return static_cast<EventSlot>(pool_.size() - 1);
-    }
+    if (free_.empty()) grow();
     const EventSlot slot = free_.back();
     free_.pop_back();
     return slot;
   }
-  Event& operator[](EventSlot slot) { return pool_[slot]; }
+  Event& operator[](EventSlot slot) { return chunks_[slot / kChunk][slot % kChunk]; }
   void recycle(EventSlot slot) {
-    pool_[slot].parcel = {};
+    (*this)[slot] = Event{};
     free_.push_back(slot);
   }
 
@@ -105,8 +103,11 @@ class EventQueue {
     }
   };
 
+  static constexpr EventSlot kChunk = 256;
+  void grow();
+
   std::vector<Key> heap_;  // 4-ary: shallower than a binary heap, and four keys share two cache lines
-  std::vector<Event> pool_;
+  std::vector<std::unique_ptr<Event[]>> chunks_;
   std::vector<EventSlot> free_;
   std::uint64_t sequence_ = 0;
 };

@@ -6,7 +6,10 @@
 // to a machine that is down or cut off is lost without a word.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "io/ports/network.h"
@@ -67,6 +70,8 @@ class Network {
   bool deliver(EventSlot slot, bool* kept);
   // The machine is gone: its connections break, calls to it may fail, calls from it may be cancelled.
   void on_crash(std::uint32_t machine);
+  // An event that will never be delivered leaves its link.
+  void discard(const Event& event);
 
   // Faults. -------------------------------------------------------------------------------------------------------
   LinkFaults& faults(std::uint32_t from, std::uint32_t to) { return link(from, to).faults; }
@@ -89,10 +94,10 @@ class Network {
     std::int64_t clogged_until = 0;
     std::int64_t held_until = 0;     // the last arrival planned for what a clog held back
     std::uint64_t sent = 0;          // counts draws
+    std::uint64_t resets = 0;        // counts draws
     std::uint32_t in_flight = 0;
     std::uint32_t cut_fired = 0;     // last program counted as fired here
-    std::uint32_t clog_fired = 0;
-    bool faulty = false;
+    bool clog_counted = false;
     LinkFaults faults;
   };
   // Of an unordered pair. `heard` per side: the epoch of which this side's host has heard peer_up, 0 for none.
@@ -100,12 +105,10 @@ class Network {
     bool open = false;
     std::uint64_t epoch = 0;
     std::uint64_t heard[2] = {0, 0};
-    std::uint64_t resets = 0;  // counts draws
   };
   struct MadeCall {
     io::CallId id;
     std::uint32_t server = 0;
-    std::uint32_t server_life = 0;
     std::uint64_t serial = 0;  // of the world: what a reply must name
   };
   struct TakenCall {
@@ -114,6 +117,7 @@ class Network {
     std::uint32_t client_life = 0;
     std::uint64_t serial = 0;
   };
+  static constexpr std::size_t kTakenCallsMax = 65'536;
   struct Machine {
     std::vector<MadeCall> made;    // open calls of this life as a client
     std::vector<TakenCall> taken;  // open calls of this life as a server
@@ -125,26 +129,26 @@ class Network {
   static std::uint32_t place(std::uint32_t from, std::uint32_t to) { return (from << 12) | to; }
   void grow(std::uint32_t machines);
 
-  bool reachable(std::uint32_t from, std::uint32_t to);
   bool swallowed_by_cut(std::uint32_t from, std::uint32_t to);
-  void connect(std::uint32_t from, std::uint32_t to, Pair& pair);
+  bool learns_of_reset(std::uint32_t machine, std::uint32_t peer, io::Duration* delay);
+  void connect(std::uint32_t from, std::uint32_t to, Pair& opened);
+  void break_connection(std::uint32_t machine, std::uint32_t peer, std::uint64_t epoch);
   void transmit(EventKind kind, std::uint32_t from, std::uint32_t to, std::uint64_t a, std::uint64_t b,
                 io::Parcel parcel);
-  void schedule(Link& link, std::uint32_t from, std::uint32_t to, EventSlot slot, std::uint64_t counter,
-                bool duplicate);
+  void schedule(Link& used, std::uint32_t where, EventSlot slot, std::uint64_t counter, bool duplicate);
   io::Parcel through_codec(io::Parcel parcel);
-  bool hold_back(Link& link, EventSlot slot);
+  bool hold_back(Link& used, EventSlot slot);
 
   bool deliver_message(Event& event);
-  bool deliver_up(Event& event);
+  bool deliver_up(std::uint32_t to, std::uint32_t life, std::uint32_t peer, std::uint64_t epoch);
   bool deliver_down(Event& event);
   bool deliver_call(Event& event);
   bool deliver_cancel(Event& event);
   bool deliver_reply(Event& event);
   bool deliver_failure(Event& event);
-  void announce_down(std::uint32_t machine, std::uint32_t peer, std::uint64_t epoch, Pair& pair);
+  std::optional<io::CallId> close_made(const Event& event);
   void fail_call(std::uint32_t client, const MadeCall& call);
-  bool learns_of_reset(std::uint32_t machine, std::uint32_t peer, io::Duration* delay);
+  void cancel_taken(std::uint32_t server, const TakenCall& call);
 
   World& world_;
   NetworkOptions options_;
@@ -154,7 +158,6 @@ class Network {
   std::vector<Pair> pairs_;
   std::vector<Machine> machines_;
   std::uint64_t serial_ = 0;
-  std::uint64_t reset_draws_ = 0;
 };
 
 }  // namespace reel::sim

@@ -22,6 +22,7 @@
 #include "sim/disk.h"
 #include "sim/event.h"
 #include "sim/fault_kind.h"
+#include "sim/leak_guard.h"
 #include "sim/network.h"
 
 namespace reel::sim {
@@ -90,6 +91,8 @@ class World {
   void crash_within(io::NodeId id, std::uint32_t effects, const CrashOrder& order);
   // Every machine of this role that runs, at one instant.
   void power_loss(MachineRole role, const CrashOrder& order);
+  // A boot that is due does not happen.
+  void cancel_boot(io::NodeId id);
   // Runs nothing until resume(); what arrives waits and is delivered then, in order. Clocks go on.
   void pause(io::NodeId id);
   void resume(io::NodeId id);
@@ -145,7 +148,7 @@ class World {
   std::uint32_t index_of(io::NodeId id) const;
   io::NodeId id_of(std::uint32_t index) const;
 
-  // For faults: the chain and the observers learn that a program started, struck or ended.
+  // For fault programs: the chain and the observers learn that a program started, struck or ended.
   void record_fault(FaultKind kind, io::NodeId machine, std::uint64_t detail);
 
  private:
@@ -161,6 +164,7 @@ class World {
    private:
     bool outermost_;
     World& world_;
+    std::optional<LeakGuard> guard_;
   };
 
   Machine& machine(io::NodeId id) { return *machines_[index_of(id)]; }
@@ -168,19 +172,30 @@ class World {
 
   void step_inside();
   void dispatch(EventSlot slot);
-  bool deliver(Machine& machine, EventSlot slot, bool* kept);
-  void deliver_boot(Machine& machine);
-  bool deliver_wake(Machine& machine, const Event& event);
-  void deliver_disk(Machine& machine, Event& event);
-  template <class Call>
-  void enter(Machine& machine, Call&& call);  // runs host code, turning exceptions into a failure
-  void die(Machine& machine);
-  void record(EventKind kind, io::NodeId machine, std::uint64_t digest);
-  void count(EventKind kind, const Machine& machine, std::uint64_t digest);
+  void dispatch_to(Machine& machine, EventSlot slot);
+  void run_control(std::uint32_t index);
+  void deliver_boot(Machine& machine, const Event& event);
+  void deliver_wake(Machine& machine, const Event& event);
+  bool deliver_disk(Machine& machine, EventSlot slot);
+  // Runs host code as one event: the record enters the chain before, the observers hear after. A crash that is due
+  // within the step happens at its end.
+  template <class Step>
+  void enter(Machine& machine, EventKind kind, std::uint64_t digest, Step&& step);
+  void after_step(Machine& machine, EventKind kind, std::uint64_t digest);
+  void die(Machine& machine, const CrashOrder& order);
+  void fold_event(EventKind kind, io::NodeId machine, std::uint64_t digest);
+  void tell(EventKind kind, io::NodeId machine, std::uint64_t digest);
+  void record(EventKind kind, io::NodeId machine, std::uint64_t digest) {
+    fold_event(kind, machine, digest);
+    tell(kind, machine, digest);
+  }
 
   void wake_at(Machine& machine, io::Instant local);
+  void queue_wake(Machine& machine);
   void submit(Machine& machine, io::DiskRequest request);
-  io::Instant world_time(const Machine& machine, io::Instant local) const;
+  static io::Instant local_time(const ClockOptions& clock, io::Instant world);
+  static io::Instant world_time(const ClockOptions& clock, io::Instant local);
+  std::optional<std::uint32_t> find(io::NodeId id) const;
 
   // For the network.
   Machine& at_index(std::uint32_t index) { return *machines_[index]; }
@@ -205,7 +220,7 @@ class World {
   io::Instant now_;
   io::Hasher chain_;
   std::uint64_t events_ = 0;
-  std::uint32_t in_step_ = UINT32_MAX;  // index of the machine whose host runs
+  Machine* in_step_ = nullptr;          // whose host runs
   bool inside_ = false;                 // a Running lives
   std::optional<Failure> failure_;
 };
