@@ -533,7 +533,7 @@ bool Group::apply(Context& context) {
       return true;
     }
     overlay_.applied(next);
-    note(NoteApplied{id_, identity, state_.next_id(), state_.digest()}, context);
+    note(NoteApplied{id_, identity, state_.next_id(), state_.digest(), body == nullptr ? Bytes() : *body}, context);
     any = true;
   }
   if (any && replayed_) {

@@ -68,6 +68,7 @@ class Node {
 
   bool ready() const;    // recovered and serving
   bool halted() const { return halted_; }
+  const journal::Stamp& stamp() const { return stamp_; }
   StatusResult status() const;
   const Group* group(GroupId id) const;
   // Peer batches and calls that were refused as impossible, since boot.

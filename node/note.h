@@ -48,6 +48,7 @@ struct NoteApplied {            // one entry went through the state machine
   EntryIdentity identity;
   TxnId next;                   // next transaction id after it
   std::uint64_t digest = 0;     // of the state machine's whole state after it
+  Bytes payload;                // of the entry
 };
 // The code reached a place that a test or a campaign must see ("raft.truncate", "journal.cut_torn"). Names are static.
 struct NoteMark {

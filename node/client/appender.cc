@@ -6,7 +6,8 @@
 
 namespace reel::client {
 
-Appender::Appender(const AppenderOptions& options) : options_(options) {
+Appender::Appender(const AppenderOptions& options) : options_(options), next_(options.first) {
+  REEL_ASSERT(options.first.value > 0);
   REEL_ASSERT(!options.nodes.empty());
   REEL_ASSERT(options.outstanding_max <= log::kSessionWindow / 2);
   REEL_ASSERT(options.call_transactions_max <= kAppendCallCountMax && options.calls_in_flight_max > 0);

@@ -29,6 +29,8 @@ struct AppenderOptions {
   GroupId group{1};
   SessionId session;                               // drawn at random by the application
   bool ordered = true;
+  Sequence first{1};                               // > 1: goes on with a session that was used before, behind its
+                                                   // answered requests; unanswered ones are submitted again, unchanged
   std::uint32_t outstanding_max = 4096;            // transactions; <= kSessionWindow / 2
   std::uint32_t call_transactions_max = 1024;
   std::uint32_t call_bytes_max = 512u << 10;

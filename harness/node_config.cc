@@ -1,0 +1,232 @@
+#include "harness/node_config.h"
+
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <toml++/toml.h>
+
+#include "harness/command/command.h"
+
+namespace reel::harness {
+namespace {
+
+constexpr std::size_t kTokenBytesMax = 256;
+
+class Table {
+ public:
+  Table(const toml::table& table, std::string where) : table_(table), where_(std::move(where)) {}
+
+  std::uint64_t number(const char* key, std::uint64_t low, std::uint64_t high, std::optional<std::uint64_t> fallback) {
+    known_.insert(key);
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) {
+      if (!fallback) refuse(where_ + ": the key '" + key + "' is missing: add it");
+      return *fallback;
+    }
+    const auto value = node->value_exact<std::int64_t>();
+    if (!value || *value < 0 || static_cast<std::uint64_t>(*value) < low ||
+        static_cast<std::uint64_t>(*value) > high) {
+      refuse(where_ + ": '" + key + "' must be a whole number from " + std::to_string(low) + " to " +
+             std::to_string(high));
+    }
+    return static_cast<std::uint64_t>(*value);
+  }
+  std::string text(const char* key, std::optional<std::string> fallback) {
+    known_.insert(key);
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) {
+      if (!fallback) refuse(where_ + ": the key '" + key + "' is missing: add it");
+      return *fallback;
+    }
+    const auto value = node->value_exact<std::string>();
+    if (!value || value->empty()) refuse(where_ + ": '" + key + "' must be a text that is not empty");
+    return *value;
+  }
+  const toml::array* array(const char* key) {
+    known_.insert(key);
+    const toml::node* node = table_.get(key);
+    return node == nullptr ? nullptr : node->as_array();
+  }
+  void refuse_unknown() const {
+    for (const auto& [key, value] : table_) {
+      const std::string name(key.str());
+      if (!known_.contains(name)) {
+        refuse(where_ + ": unknown key '" + name + "': remove it or correct its spelling");
+      }
+    }
+  }
+
+ private:
+  const toml::table& table_;
+  std::string where_;
+  std::set<std::string> known_;
+};
+
+io::Duration milliseconds_of(Table& table, const char* key, std::uint64_t high, io::Duration fallback) {
+  return io::milliseconds(static_cast<std::int64_t>(
+      table.number(key, 1, high, static_cast<std::uint64_t>(fallback.ns / 1'000'000))));
+}
+
+std::vector<PeerAddress> peers_of(Table& table, const std::string& where) {
+  const toml::array* list = table.array("peers");
+  if (list == nullptr || list->empty()) {
+    refuse(where + ": 'peers' must list every node of the cluster as { node = N, address = \"HOST:PORT\" }");
+  }
+  std::vector<PeerAddress> peers;
+  for (const toml::node& item : *list) {
+    const toml::table* one = item.as_table();
+    if (one == nullptr) refuse(where + ": 'peers' must hold tables { node = N, address = \"HOST:PORT\" }");
+    Table entry(*one, where + ", peers");
+    PeerAddress peer;
+    peer.node = NodeId(entry.number("node", 1, INT64_MAX, std::nullopt));
+    peer.address = entry.text("address", std::nullopt);
+    entry.refuse_unknown();
+    check_address(peer.address, where + ": the address of node " + std::to_string(peer.node.value));
+    for (const PeerAddress& other : peers) {
+      if (other.node == peer.node) {
+        refuse(where + ": node " + std::to_string(peer.node.value) + " stands twice in 'peers'");
+      }
+    }
+    peers.push_back(std::move(peer));
+  }
+  return peers;
+}
+
+}  // namespace
+
+NodeConfig read_node_config(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) refuse("cannot read the configuration '" + path + "': " + std::strerror(errno));
+  std::stringstream content;
+  content << file.rdbuf();
+  toml::table parsed;
+  try {
+    parsed = toml::parse(content.str(), path);
+  } catch (const toml::parse_error& error) {
+    refuse(path + ", line " + std::to_string(error.source().begin.line) + ": " + std::string(error.description()));
+  }
+  Table table(parsed, path);
+  NodeConfig config;
+  config.cluster = io::ClusterId(table.number("cluster", 1, INT64_MAX, std::nullopt));
+  config.node = NodeId(table.number("node", 1, INT64_MAX, std::nullopt));
+  config.dir = table.text("dir", std::nullopt);
+  config.listen = table.text("listen", std::nullopt);
+  check_address(config.listen, path + ": 'listen'");
+  config.token_file = table.text("token_file", std::nullopt);
+  config.peers = peers_of(table, path);
+  config.disk_engine = table.text("disk_engine", "automatic");
+  if (config.disk_engine != "automatic" && config.disk_engine != "uring" && config.disk_engine != "threads") {
+    refuse(path + ": 'disk_engine' must be automatic, uring or threads");
+  }
+  config.record = table.text("record", "");
+  node::GroupOptions& group = config.options.group;
+  group.cache_bytes = table.number("cache_mib", 1, 1u << 20, group.cache_bytes >> 20) << 20;
+  group.election_timeout = milliseconds_of(table, "election_timeout_ms", 60'000, group.election_timeout);
+  group.heartbeat_interval = milliseconds_of(table, "heartbeat_ms", 10'000, group.heartbeat_interval);
+  if (group.heartbeat_interval * 3 > group.election_timeout) {
+    refuse(path + ": 'heartbeat_ms' must be at most a third of 'election_timeout_ms'");
+  }
+  journal::Options& journal = config.options.journal;
+  journal.file_bytes = table.number("journal_file_mib", 1, 1024, journal.file_bytes >> 20) << 20;
+  journal.identity_sectors =
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(2048, journal.file_bytes / io::kSectorBytes / 4));
+  table.refuse_unknown();
+  bool self = false;
+  for (const PeerAddress& peer : config.peers) self = self || peer.node == config.node;
+  if (!self) refuse(path + ": 'peers' does not list this node, " + std::to_string(config.node.value));
+  return config;
+}
+
+PeerAddress parse_peer(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  PeerAddress peer;
+  if (equals != std::string::npos) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + equals, peer.node.value);
+    if (error == std::errc() && end == text.data() + equals && peer.node.value != 0) {
+      peer.address = text.substr(equals + 1);
+      check_address(peer.address, "--peer " + text);
+      return peer;
+    }
+  }
+  misuse("--peer '" + text + "' is not NODE=HOST:PORT, for example 1=127.0.0.1:7101");
+}
+
+void check_address(const std::string& address, const std::string& what) {
+  const std::size_t colon = address.rfind(':');
+  std::uint32_t port = 0;
+  bool good = colon != std::string::npos && colon > 0 && colon + 1 < address.size();
+  if (good) {
+    const auto [end, error] = std::from_chars(address.data() + colon + 1, address.data() + address.size(), port);
+    good = error == std::errc() && end == address.data() + address.size() && port >= 1 && port <= 65535;
+  }
+  if (!good) refuse(what + " is '" + address + "', which is not HOST:PORT with a port from 1 to 65535");
+}
+
+std::vector<Token> read_tokens(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) {
+    refuse("cannot read the token file '" + path + "': " + std::strerror(errno) + "; see `reel up` or --token-file");
+  }
+  if ((info.st_mode & 077) != 0) {
+    refuse("the token file '" + path + "' can be read by others: chmod 600 it");
+  }
+  std::ifstream file(path);
+  if (!file) refuse("cannot read the token file '" + path + "': " + std::strerror(errno));
+  std::vector<Token> tokens;
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string first, second, third;
+    words >> first >> second >> third;
+    if (first.empty()) continue;
+    Token token;
+    token.secret = second.empty() ? first : second;
+    if (second.empty()) {
+      token.rights = io::Rights::read | io::Rights::append | io::Rights::admin;
+      token.peer = true;
+    } else if (first == "read") {
+      token.rights = io::Rights::read;
+    } else if (first == "append") {
+      token.rights = io::Rights::read | io::Rights::append;
+    } else if (first == "admin") {
+      token.rights = io::Rights::read | io::Rights::append | io::Rights::admin;
+    } else {
+      refuse("the token file '" + path + "' has a line that is neither TOKEN nor read|append|admin TOKEN");
+    }
+    if (!third.empty() || token.secret.size() > kTokenBytesMax || token.secret.size() < 16) {
+      refuse("the token file '" + path + "' has a token that is not one word of 16 to 256 characters");
+    }
+    tokens.push_back(std::move(token));
+  }
+  if (tokens.empty()) refuse("the token file '" + path + "' is empty: put one token of at least 16 characters in it");
+  return tokens;
+}
+
+void make_token_file(const std::string& path) {
+  std::array<unsigned char, 32> random{};
+  if (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) {
+    refuse("the system gave no random bytes for a token");
+  }
+  std::string token;
+  for (const unsigned char byte : random) {
+    constexpr const char* kHex = "0123456789abcdef";
+    token += kHex[byte >> 4];
+    token += kHex[byte & 15];
+  }
+  token += '\n';
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file < 0) refuse("cannot make the token file '" + path + "': " + std::strerror(errno));
+  const bool written = write(file, token.data(), token.size()) == static_cast<ssize_t>(token.size());
+  close(file);
+  if (!written) refuse("cannot write the token file '" + path + "': " + std::strerror(errno));
+}
+
+}  // namespace reel::harness

@@ -1,0 +1,49 @@
+// The configuration of one production node, as `reel node --config FILE` reads it (TOML), and token files.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "io/ports/service.h"
+#include "node/node.h"
+
+namespace reel::harness {
+
+struct PeerAddress {
+  NodeId node;
+  std::string address;  // HOST:PORT
+};
+
+struct NodeConfig {
+  io::ClusterId cluster;
+  NodeId node;
+  std::string dir;
+  std::string listen;
+  std::string token_file;
+  std::vector<PeerAddress> peers;  // every node of the cluster, this one too
+  std::string disk_engine = "automatic";
+  std::string record;              // if set: every disk operation is recorded into this file (durability proofs)
+  node::NodeOptions options;
+};
+
+// Refuses (CommandError) a missing file, bad TOML, an unknown key, a value out of range.
+[[nodiscard]] NodeConfig read_node_config(const std::string& path);
+
+// "1=127.0.0.1:7101" as given to --peer.
+[[nodiscard]] PeerAddress parse_peer(const std::string& text);
+// HOST:PORT with a port in 1 … 65535; refuses anything else.
+void check_address(const std::string& address, const std::string& what);
+
+// A token file has one token a line: TOKEN (all rights), or "read TOKEN", "append TOKEN", "admin TOKEN".
+// It must not be readable by others than its owner.
+struct Token {
+  std::string secret;
+  io::Rights rights{};
+  bool peer = false;  // may speak as a replica
+};
+[[nodiscard]] std::vector<Token> read_tokens(const std::string& path);
+// Makes a file of mode 0600 with one new random token of all rights; refuses to overwrite.
+void make_token_file(const std::string& path);
+
+}  // namespace reel::harness

@@ -1,0 +1,82 @@
+#include "harness/oracles.h"
+
+#include "node/log/record.h"
+
+namespace reel::harness {
+namespace {
+
+model::Transaction model_of(const log::Transaction& transaction) {
+  model::Transaction result;
+  result.session = transaction.session;
+  result.sequence = transaction.sequence;
+  result.time = transaction.time;
+  result.digest = io::digest64(transaction.record.data, transaction.record.header);
+  return result;
+}
+
+}  // namespace
+
+Oracles::Oracles(std::vector<NodeId> voters, std::uint32_t partitions)
+    : consensus_(std::move(voters)), logs_(partitions) {}
+
+void Oracles::on_step(const node::Node& node, const io::Now&, const node::Event&, const node::Effects& effects) {
+  if (violation_) return;
+  const NodeId id = node.stamp().node;
+  for (const node::Note& note : effects.notes) on_note(id, node.stamp().incarnation, note);
+}
+
+void Oracles::on_note(NodeId node, Incarnation life, const node::Note& note) {
+  if (const auto* mark = std::get_if<node::NoteMark>(&note)) {
+    const std::string_view name(mark->name);
+    if (!marks_.contains(name)) marks_.emplace(name);
+    return;
+  }
+  if (const auto* booted = std::get_if<node::NoteBooted>(&note)) log_of(booted->group).restarted(node);
+  take(consensus_.observe(node, life, note));
+  if (const auto* applied = std::get_if<node::NoteApplied>(&note)) on_applied(node, *applied);
+}
+
+void Oracles::on_applied(NodeId node, const node::NoteApplied& applied) {
+  if (applied.identity.kind != EntryKind::transactions) return;
+  model::LogOracle& log = log_of(applied.group);
+  const bool readable =
+      log::for_each_transaction(applied.payload.span(), TxnId(0), [&](const log::Transaction& transaction) {
+        take(log.applied(node, transaction.id, model_of(transaction)));
+      });
+  if (!readable) complain("entry-format", "an applied entry cannot be parsed");
+}
+
+void Oracles::crashed(NodeId node) { consensus_.crashed(node); }
+
+void Oracles::session_opened(GroupId group, SessionId session, bool ordered) {
+  if (ordered) log_of(group).declare_ordered(session);
+}
+
+void Oracles::acknowledged(GroupId group, SessionId session, const CommittedRun& run) {
+  for (std::uint32_t i = 0; i < run.count; ++i) {
+    take(log_of(group).acknowledged(session, run.first + i, run.id + i, run.time + i));
+  }
+  acknowledged_ += run.count;
+}
+
+void Oracles::feed_opened(GroupId group, NodeId reader, TxnId from) { log_of(group).feed_opened(reader.value, from); }
+
+void Oracles::fed(GroupId group, NodeId reader, const log::Transaction& transaction) {
+  take(log_of(group).fed(reader.value, transaction.id, model_of(transaction)));
+}
+
+void Oracles::finish(std::span<const NodeId> core) {
+  for (const model::LogOracle& log : logs_) take(log.finish(core));
+}
+
+void Oracles::complain(const std::string& oracle, const std::string& text) {
+  if (violation_) return;
+  complaint_ = oracle;
+  violation_ = model::Violation{complaint_.c_str(), text};
+}
+
+void Oracles::take(std::optional<model::Violation> violation) {
+  if (!violation_ && violation) violation_ = std::move(violation);
+}
+
+}  // namespace reel::harness

@@ -1,0 +1,59 @@
+// The oracles of one simulated run, bound to its cluster: every step of every node goes through them, every answer to a
+// client, and every transaction that a reader saw. The first violation stops the run.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "model/consensus_oracle.h"
+#include "model/log_oracle.h"
+#include "node/driver.h"
+
+namespace reel::harness {
+
+class Oracles final : public node::StepObserver {
+ public:
+  Oracles(std::vector<NodeId> voters, std::uint32_t partitions);
+
+  // ---- from nodes
+  void on_step(const node::Node& node, const io::Now& now, const node::Event& event,
+               const node::Effects& effects) override;
+  void crashed(NodeId node);
+
+  // ---- from clients
+  void session_opened(GroupId group, SessionId session, bool ordered);
+  void acknowledged(GroupId group, SessionId session, const CommittedRun& run);
+  void feed_opened(GroupId group, NodeId reader, TxnId from);
+  void fed(GroupId group, NodeId reader, const log::Transaction& transaction);
+  // At the end: everything acknowledged is on every node of the core.
+  void finish(std::span<const NodeId> core);
+  // A client's own complaint (a damaged or skipping feed, a refusal that cannot be).
+  void complain(const std::string& oracle, const std::string& text);
+
+  const std::optional<model::Violation>& violation() const { return violation_; }
+  // Coverage marks that the run reached, by name.
+  const std::set<std::string, std::less<>>& marks() const { return marks_; }
+  const model::ConsensusOracle::Counters& consensus() const { return consensus_.counters(); }
+  // Transactions that clients were told are committed.
+  std::uint64_t acknowledged_total() const { return acknowledged_; }
+  Index committed(GroupId group) const { return consensus_.committed(group); }
+
+ private:
+  void take(std::optional<model::Violation> violation);
+  void on_note(NodeId node, Incarnation life, const node::Note& note);
+  void on_applied(NodeId node, const node::NoteApplied& applied);
+  model::LogOracle& log_of(GroupId group) { return logs_[group.value - 1]; }
+
+  model::ConsensusOracle consensus_;
+  std::vector<model::LogOracle> logs_;  // by partition
+  std::set<std::string, std::less<>> marks_;
+  std::optional<model::Violation> violation_;
+  std::string complaint_;  // keeps the name of a complaint alive
+  std::uint64_t acknowledged_ = 0;
+};
+
+}  // namespace reel::harness

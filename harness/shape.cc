@@ -1,0 +1,307 @@
+#include "harness/shape.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace reel::harness {
+namespace {
+
+// Places of Choice::harness draws. Values are part of old traces: append, never renumber.
+enum class Place : std::uint32_t {
+  nodes = 1,
+  dimension,
+  election_timeout,
+  heartbeat,
+  entry_bytes,
+  entries_in_flight,
+  cache,
+  read_cache,
+  read_chunk,
+  journal_file,
+  identity_sectors,
+  batches_in_flight,
+  batch_bytes,
+  batch_records,
+  raft_window,
+  raft_bytes,
+  raft_append_entries,
+  raft_append_bytes,
+  mark_delay,
+  manifest_interval,
+  appenders,
+  readers,
+  log_clients,
+  log_operations,
+  storm,
+  total,
+  burst,
+  think,
+  bytes,
+  ordered,
+  outstanding,
+  call_transactions,
+  calls_in_flight,
+  codec,
+  net_base,
+  net_jitter,
+  disk_speed,
+  queue,
+  wait,
+};
+
+class Draw {
+ public:
+  explicit Draw(sim::Decisions& decisions) : decisions_(decisions) {}
+  std::uint64_t range(Place place, std::uint64_t low, std::uint64_t high, std::uint64_t counter = 0) {
+    return decisions_.range(key(place, counter), low, high);
+  }
+  // Like range, but each power of two is as likely as the next.
+  std::uint64_t log_range(Place place, std::uint64_t low, std::uint64_t high, std::uint64_t counter = 0) {
+    std::uint32_t doublings = 0;
+    while ((low << (doublings + 1)) <= high) ++doublings;
+    const std::uint64_t base = low << decisions_.range(key(place, counter * 2), 0, doublings);
+    return std::min(high, decisions_.range(key(place, counter * 2 + 1), base, base * 2 - 1));
+  }
+  bool permille(Place place, std::uint32_t permille, std::uint64_t counter = 0) {
+    return decisions_.permille(key(place, counter), permille);
+  }
+  std::size_t pick(Place place, std::span<const std::uint32_t> weights, std::uint64_t counter = 0) {
+    return decisions_.pick(key(place, counter), weights);
+  }
+  // Half of the dimensions are off in any one run.
+  bool dimension(Place place) { return permille(Place::dimension, 500, static_cast<std::uint64_t>(place)); }
+
+ private:
+  static sim::ChoiceKey key(Place place, std::uint64_t counter) {
+    return {sim::Choice::harness, static_cast<std::uint32_t>(place), 0, counter};
+  }
+  sim::Decisions& decisions_;
+};
+
+void draw_node(Draw& draw, node::NodeOptions& node) {
+  node::GroupOptions& group = node.group;
+  group.election_timeout = io::milliseconds(300);
+  if (draw.dimension(Place::election_timeout)) {
+    group.election_timeout = io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::election_timeout, 50, 1000)));
+  }
+  group.heartbeat_interval = group.election_timeout / static_cast<std::int64_t>(draw.range(Place::heartbeat, 4, 12));
+  if (draw.dimension(Place::entry_bytes)) {
+    group.entry_bytes_max = static_cast<std::uint32_t>(draw.log_range(Place::entry_bytes, 256, 1u << 16));
+  }
+  if (draw.dimension(Place::entries_in_flight)) {
+    group.entries_in_flight_max = static_cast<std::uint32_t>(draw.range(Place::entries_in_flight, 1, 16));
+  }
+  if (draw.dimension(Place::cache)) group.cache_bytes = draw.log_range(Place::cache, 4096, 1u << 18);
+  if (draw.dimension(Place::read_cache)) group.read_cache_bytes = draw.log_range(Place::read_cache, 4096, 1u << 18);
+  if (draw.dimension(Place::read_chunk)) {
+    group.read_chunk_bytes = static_cast<std::uint32_t>(draw.log_range(Place::read_chunk, 4096, 1u << 17));
+  }
+  if (draw.dimension(Place::queue)) {
+    group.queue_calls_max = static_cast<std::uint32_t>(draw.log_range(Place::queue, 2, 256));
+  }
+  raft::Options& raft = group.raft;
+  if (draw.dimension(Place::raft_window)) {
+    raft.inflight_messages_max = static_cast<std::uint32_t>(draw.range(Place::raft_window, 1, 16));
+  }
+  if (draw.dimension(Place::raft_bytes)) {
+    raft.inflight_bytes_max = static_cast<std::uint32_t>(draw.log_range(Place::raft_bytes, 256, 1u << 16));
+  }
+  if (draw.dimension(Place::raft_append_entries)) {
+    raft.append_entries_max = static_cast<std::uint32_t>(draw.range(Place::raft_append_entries, 1, 8));
+  }
+  if (draw.dimension(Place::raft_append_bytes)) {
+    raft.append_bytes_max = static_cast<std::uint32_t>(draw.log_range(Place::raft_append_bytes, 256, 1u << 16));
+  }
+}
+
+void draw_journal(Draw& draw, node::NodeOptions& node) {
+  journal::Options& journal = node.journal;
+  journal.file_bytes = 1u << 20;
+  if (draw.dimension(Place::journal_file)) {
+    journal.file_bytes = std::uint64_t{1} << draw.range(Place::journal_file, 18, 22);
+  }
+  const std::uint64_t sectors = journal.file_bytes / io::kSectorBytes;
+  journal.identity_sectors = static_cast<std::uint32_t>(sectors / 3);
+  if (draw.dimension(Place::identity_sectors)) {
+    journal.identity_sectors = static_cast<std::uint32_t>(draw.log_range(Place::identity_sectors, 8, sectors / 3));
+  }
+  if (draw.dimension(Place::batches_in_flight)) {
+    journal.batches_in_flight_max = static_cast<std::uint32_t>(draw.range(Place::batches_in_flight, 1, 8));
+  }
+  journal.batch_bytes_max = static_cast<std::uint32_t>(journal.file_bytes / 4);
+  if (draw.dimension(Place::batch_records)) {
+    journal.batch_records_max = static_cast<std::uint32_t>(draw.range(Place::batch_records, 1, 48));
+  }
+  // An entry must fit into a file's body zone.
+  node.group.entry_bytes_max = std::min<std::uint32_t>(node.group.entry_bytes_max,
+                                                       static_cast<std::uint32_t>(journal.file_bytes / 8));
+  if (draw.dimension(Place::mark_delay)) {
+    node.mark_delay = io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::mark_delay, 1, 2000)));
+  }
+  if (draw.dimension(Place::manifest_interval)) {
+    node.manifest_interval =
+        io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::manifest_interval, 20, 20000)));
+  }
+}
+
+ClientShape draw_client(Draw& draw, std::uint64_t client, std::uint32_t scale) {
+  ClientShape shape;
+  shape.total = draw.log_range(Place::total, 300, 1600, client) * scale;
+  shape.burst = static_cast<std::uint32_t>(draw.log_range(Place::burst, 1, 48, client));
+  const std::int64_t bursts = static_cast<std::int64_t>(shape.total / shape.burst + 1);
+  // Spread over most of the storm, or as fast as it goes.
+  if (draw.permille(Place::think, 750, client * 2)) {
+    shape.think_mean = io::Duration{io::seconds(7).ns * static_cast<std::int64_t>(scale) / bursts};
+  }
+  shape.bytes_max = static_cast<std::uint32_t>(draw.log_range(Place::bytes, 16, 512, client));
+  shape.ordered = draw.permille(Place::ordered, 600, client);
+  shape.outstanding_max = static_cast<std::uint32_t>(draw.log_range(Place::outstanding, 1, 512, client));
+  shape.call_transactions_max = static_cast<std::uint32_t>(draw.log_range(Place::call_transactions, 1, 128, client));
+  shape.calls_in_flight_max = static_cast<std::uint32_t>(draw.range(Place::calls_in_flight, 1, 8, client));
+  return shape;
+}
+
+}  // namespace
+
+Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
+  Draw draw(decisions);
+  Shape shape;
+  constexpr std::array<std::uint32_t, 8> kWeights{0, 4, 4, 56, 6, 24, 2, 4};
+  shape.nodes = options.nodes ? *options.nodes : static_cast<std::uint32_t>(draw.pick(Place::nodes, kWeights));
+  draw_node(draw, shape.node);
+  draw_journal(draw, shape.node);
+  const bool appends = options.workload != Workload::log;
+  const std::uint64_t appenders = appends ? draw.range(Place::appenders, 1, 4) : 0;
+  for (std::uint64_t client = 0; client < appenders; ++client) {
+    shape.appenders.push_back(draw_client(draw, client, options.scale));
+  }
+  shape.readers = static_cast<std::uint32_t>(draw.range(Place::readers, 0, 2));
+  if (options.workload == Workload::feed) shape.readers += 2;
+  if (options.workload == Workload::append) shape.readers = 0;
+  const bool log = options.workload == Workload::log ||
+                   (options.workload == Workload::mixed && draw.permille(Place::log_clients, 300, 1));
+  if (log) {
+    shape.log_clients = static_cast<std::uint32_t>(draw.range(Place::log_clients, 2, 5));
+    shape.log_operations = static_cast<std::uint32_t>(draw.range(Place::log_operations, 20, 80)) * options.scale;
+  }
+  shape.storm = io::seconds(static_cast<std::int64_t>(draw.range(Place::storm, 6, 12) * options.scale));
+  shape.world.seed = options.seed;
+  sim::NetworkOptions& network = shape.world.network;
+  if (draw.dimension(Place::net_base)) {
+    network.base_max = io::microseconds(static_cast<std::int64_t>(draw.log_range(Place::net_base, 100, 20000)));
+  }
+  if (draw.dimension(Place::net_jitter)) {
+    network.jitter_mean = io::microseconds(static_cast<std::int64_t>(draw.log_range(Place::net_jitter, 10, 5000)));
+  }
+  if (draw.permille(Place::codec, 200)) network.codec_permille = 300;
+  sim::DiskOptions& disk = shape.world.disk;
+  if (draw.dimension(Place::disk_speed)) {
+    const auto factor = static_cast<std::int64_t>(draw.log_range(Place::disk_speed, 1, 32));
+    disk.read_base = disk.read_base * factor;
+    disk.write_base = disk.write_base * factor;
+    disk.sync_base = disk.sync_base * factor;
+    disk.jitter_mean = disk.jitter_mean * factor;
+  }
+  return shape;
+}
+
+// ---- options as text ----------------------------------------------------------------------------------------------
+
+const char* name_of(Mode mode) { return mode == Mode::bounded ? "bounded" : "unbounded"; }
+
+const char* name_of(Setting setting) {
+  switch (setting) {
+    case Setting::calm: return "calm";
+    case Setting::normal: return "normal";
+    case Setting::harsh: return "harsh";
+  }
+  return "?";
+}
+
+const char* name_of(Workload workload) {
+  switch (workload) {
+    case Workload::mixed: return "mixed";
+    case Workload::append: return "append";
+    case Workload::feed: return "feed";
+    case Workload::log: return "log";
+  }
+  return "?";
+}
+
+std::optional<Mode> mode_by_name(std::string_view name) {
+  for (const Mode mode : {Mode::bounded, Mode::unbounded}) {
+    if (name == name_of(mode)) return mode;
+  }
+  return std::nullopt;
+}
+
+std::optional<Setting> setting_by_name(std::string_view name) {
+  for (const Setting setting : {Setting::calm, Setting::normal, Setting::harsh}) {
+    if (name == name_of(setting)) return setting;
+  }
+  return std::nullopt;
+}
+
+std::optional<Workload> workload_by_name(std::string_view name) {
+  for (const Workload workload : {Workload::mixed, Workload::append, Workload::feed, Workload::log}) {
+    if (name == name_of(workload)) return workload;
+  }
+  return std::nullopt;
+}
+
+std::map<std::string, std::string> SimulationOptions::to_map() const {
+  std::map<std::string, std::string> map;
+  map["mode"] = name_of(mode);
+  map["setting"] = name_of(setting);
+  map["workload"] = name_of(workload);
+  map["scale"] = std::to_string(scale);
+  if (nodes) map["nodes"] = std::to_string(*nodes);
+  if (faults) {
+    std::string list;
+    for (const sim::FaultKind kind : *faults) list += (list.empty() ? "" : ",") + std::string(sim::name_of(kind));
+    map["faults"] = list;
+  }
+  return map;
+}
+
+std::expected<SimulationOptions, std::string> SimulationOptions::from_map(
+    const std::map<std::string, std::string>& map) {
+  SimulationOptions options;
+  auto number = [](const std::string& text, std::uint32_t low, std::uint32_t high) -> std::optional<std::uint32_t> {
+    std::uint32_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || value < low || value > high) return std::nullopt;
+    return value;
+  };
+  for (const auto& [key, value] : map) {
+    bool good = false;
+    if (key == "mode") {
+      if (const auto mode = mode_by_name(value)) options.mode = *mode, good = true;
+    } else if (key == "setting") {
+      if (const auto setting = setting_by_name(value)) options.setting = *setting, good = true;
+    } else if (key == "workload") {
+      if (const auto workload = workload_by_name(value)) options.workload = *workload, good = true;
+    } else if (key == "scale") {
+      if (const auto scale = number(value, 1, 1000)) options.scale = *scale, good = true;
+    } else if (key == "nodes") {
+      if (const auto nodes = number(value, 1, 7)) options.nodes = *nodes, good = true;
+    } else if (key == "faults") {
+      options.faults.emplace();
+      good = true;
+      for (std::size_t at = 0; at < value.size();) {
+        const std::size_t comma = std::min(value.find(',', at), value.size());
+        const auto kind = sim::fault_by_name(std::string_view(value).substr(at, comma - at));
+        if (kind) options.faults->push_back(*kind);
+        good = good && kind.has_value();
+        at = comma + 1;
+      }
+    } else {
+      return std::unexpected("unknown option '" + key + "'");
+    }
+    if (!good) return std::unexpected("option '" + key + "' cannot be '" + value + "'");
+  }
+  return options;
+}
+
+}  // namespace reel::harness

@@ -1,0 +1,75 @@
+// The shape of one simulated run, drawn from its seed: cluster, knobs, clients. Half of the dimensions stay at their
+// defaults in any one run (swarm testing: features that are off let others go far). A shape is a pure function of
+// (seed, options), so a trace needs to name only those.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "node/node.h"
+#include "sim/world.h"
+
+namespace reel::harness {
+
+enum class Mode : std::uint8_t { bounded, unbounded };
+enum class Setting : std::uint8_t {
+  calm,    // no faults at all: happy path, liveness, speed
+  normal,  // the default swarm
+  harsh,   // every fault kind that is asked for is on, and more often
+};
+enum class Workload : std::uint8_t { mixed, append, feed, log };
+
+struct SimulationOptions {
+  std::uint64_t seed = 1;
+  Mode mode = Mode::bounded;
+  Setting setting = Setting::normal;
+  Workload workload = Workload::mixed;
+  std::optional<std::vector<sim::FaultKind>> faults;  // only these kinds; nullopt: all
+  std::optional<std::uint32_t> nodes;                 // fixed cluster size
+  std::uint32_t scale = 1;                            // multiplies the clients' transactions: long runs
+
+  // As strings, for the header of a trace; from_map refuses unknown keys and values with a sentence.
+  [[nodiscard]] std::map<std::string, std::string> to_map() const;
+  [[nodiscard]] static std::expected<SimulationOptions, std::string> from_map(
+      const std::map<std::string, std::string>& map);
+};
+
+[[nodiscard]] const char* name_of(Mode mode);
+[[nodiscard]] const char* name_of(Setting setting);
+[[nodiscard]] const char* name_of(Workload workload);
+[[nodiscard]] std::optional<Mode> mode_by_name(std::string_view name);
+[[nodiscard]] std::optional<Setting> setting_by_name(std::string_view name);
+[[nodiscard]] std::optional<Workload> workload_by_name(std::string_view name);
+
+struct ClientShape {
+  std::uint64_t total = 0;
+  std::uint32_t burst = 1;
+  io::Duration think_mean;
+  std::uint32_t bytes_max = 64;
+  bool ordered = true;
+  std::uint32_t outstanding_max = 256;
+  std::uint32_t call_transactions_max = 64;
+  std::uint32_t calls_in_flight_max = 4;
+};
+
+struct Shape {
+  std::uint32_t nodes = 3;
+  node::NodeOptions node;
+  std::vector<ClientShape> appenders;
+  std::uint32_t readers = 1;
+  std::uint32_t log_clients = 0;          // whose history is judged for linearizability
+  std::uint32_t log_operations = 0;       // of each
+  io::Duration storm = io::seconds(10);   // how long faults go on
+  sim::WorldOptions world;
+};
+
+// Replicas have ids 1, 2, …; clients start here.
+inline constexpr std::uint64_t kFirstClient = 101;
+
+[[nodiscard]] Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions);
+
+}  // namespace reel::harness

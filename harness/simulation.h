@@ -1,0 +1,83 @@
+// One simulated run: a cluster of the production code in a seeded world, clients, faults, oracles, two phases.
+//
+// Storm: faults on, clients at work. Then the ledger picks a core, everything in it heals, everything else stays
+// broken for ever, and the core must answer every request and agree within a bound (bounded mode). At the end the
+// oracles look back at the whole run, and the clients' histories are judged on their own.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "harness/log_client.h"
+#include "harness/oracles.h"
+#include "harness/programs.h"
+#include "harness/shape.h"
+#include "sim/fault.h"
+#include "sim/ledger.h"
+#include "sim/world.h"
+
+namespace reel::harness {
+
+struct RunReport {
+  std::uint64_t seed = 0;
+  std::optional<sim::Failure> failure;
+  std::uint64_t chain = 0;
+  std::uint64_t events = 0;
+  std::int64_t simulated_ns = 0;
+  std::uint64_t commits = 0;      // acknowledged transactions
+  std::uint64_t elections = 0;
+  sim::FaultCounters faults;
+  std::set<std::string, std::less<>> marks;
+  std::uint32_t nodes = 0;
+};
+
+class Simulation final : private sim::Observer {
+ public:
+  explicit Simulation(const SimulationOptions& options, std::span<const sim::Override> overrides = {});
+  ~Simulation() override;
+
+  // The whole run. Once.
+  RunReport run();
+
+  sim::World& world() { return *world_; }
+  const Shape& shape() const { return shape_; }
+  // The replica's driver, or nullptr while it is down.
+  const node::Driver* driver(NodeId id) const;
+  // Stops the run before it goes beyond this time (time travel); run() then reports what there is.
+  void stop_at(io::Instant time) { stop_at_ = time; }
+
+ private:
+  struct Client;
+
+  void on_event(const sim::EventRecord& record) override;
+  void add_nodes();
+  void add_appenders();
+  void add_readers();
+  void add_log_clients();
+  void storm();
+  void heal_and_settle();
+  bool clients_done() const;
+  bool core_agrees() const;
+  void judge();
+  void check();
+
+  SimulationOptions options_;
+  std::unique_ptr<sim::World> world_;
+  Shape shape_;
+  std::vector<NodeId> voters_;
+  std::unique_ptr<Oracles> oracles_;
+  std::vector<NodeId> core_;
+  std::map<NodeId, node::Driver*> drivers_;
+  std::vector<std::unique_ptr<AppendMemory>> append_memories_;
+  std::vector<std::uint64_t> append_totals_;
+  std::vector<std::unique_ptr<TxnId>> reader_positions_;
+  std::vector<std::unique_ptr<LogClientMemory>> log_memories_;
+  std::optional<io::Instant> stop_at_;
+};
+
+}  // namespace reel::harness
