@@ -1,5 +1,6 @@
 // Writes the near seeds of the fuzz targets: write_seeds DIRECTORY makes DIRECTORY/<target>/seed-<n>. Valid inputs of
 // every kind, small, so that mutation starts beside what decoders accept. Run by `fuzz/run_fuzzers --write-seeds`.
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -11,6 +12,7 @@
 #include "io/wire/codec.h"
 #include "io/wire/limits.h"
 #include "io/wire/samples_for_tests.h"
+#include "node/journal/format.h"
 #include "node/log/record.h"
 #include "node/raft/configuration_codec.h"
 
@@ -102,6 +104,43 @@ void write_configurations(Corpus corpus) {
     corpus.add(behind({}, raft::encode_configuration(configuration).span()));
   }
 }
+void write_journal(Corpus corpus) {
+  const journal::Stamp stamp{io::ClusterId(7), NodeId(1), Incarnation(2)};
+  std::array<std::byte, journal::kSectorBytes> sector{};
+  const std::span<const std::byte> start = std::span(sector).first(512);  // the rest is zeros: the target adds them
+  journal::encode_file_header({stamp, 1, 0, {journal::kFileBytesMin, 4}}, sector);
+  corpus.add(behind({0}, start));
+  for (std::size_t count = 0; count <= 3; ++count) {
+    journal::IdentitySector batch;
+    batch.stamp = stamp;
+    batch.file_sequence = 1;
+    batch.offset = journal::kSectorBytes;
+    batch.batch = 1;
+    batch.first_lsn = Lsn(1);
+    batch.body_offset = count == 0 ? 0 : 5 * journal::kSectorBytes;
+    for (std::size_t i = 0; i < count; ++i) {
+      const Lsn previous(i);
+      journal::RecordIdentity record{GroupId(1), journal::RecordKind::entry, {}, 0, previous, {}};
+      record.identity = {Term(1), Index(i + 1), EntryKind::transactions, 100, io::checksum({})};
+      record.body_offset = batch.body_offset + batch.body_bytes;
+      batch.body_bytes += journal::record_bytes(record.identity.size);
+      batch.records.push_back(record);
+    }
+    journal::encode_identity_sector(batch, sector);
+    corpus.add(behind({1}, start));
+  }
+  journal::RecordHeader header;
+  header.stamp = stamp;
+  header.file_sequence = 1;
+  header.offset = 5 * journal::kSectorBytes;
+  header.batch = 1;
+  header.lsn = Lsn(1);
+  header.group = GroupId(1);
+  header.identity = {Term(1), Index(1), EntryKind::transactions, 100, io::checksum({})};
+  const auto record = std::span(sector).first<journal::kRecordHeaderBytes>();
+  journal::encode_record_header(header, record);
+  corpus.add(behind({2}, record));
+}
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -113,5 +152,6 @@ int main(int argc, char** argv) {
   write_frames(Corpus(root, "wire_frame"));
   write_records(Corpus(root, "log_record"));
   write_configurations(Corpus(root, "raft_configuration"));
+  write_journal(Corpus(root, "journal_format"));
   return 0;
 }
