@@ -79,8 +79,8 @@ const char* name_of(Choice choice) {
 }
 
 std::size_t ChoiceKeyHash::operator()(const ChoiceKey& key) const noexcept {
-  const std::uint64_t where = (static_cast<std::uint64_t>(key.kind) << 56) ^
-                              (static_cast<std::uint64_t>(key.place) << 32) ^ key.node;
+  const std::uint64_t where =
+      (static_cast<std::uint64_t>(key.kind) << 56) ^ (static_cast<std::uint64_t>(key.place) << 32) ^ key.node;
   return static_cast<std::size_t>(io::Hasher().add(where).add(key.counter).value());
 }
 

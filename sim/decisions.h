@@ -17,29 +17,29 @@ namespace reel::sim {
 
 // What is being chosen. Values are part of the trace format: append, never renumber.
 enum class Choice : std::uint8_t {
-  tie = 1,          // order of events of the same instant
-  wake_late,        // how late a timer fires
+  tie = 1,    // order of events of the same instant
+  wake_late,  // how late a timer fires
   boot_delay,
-  net_base,         // latency of a pair, once per run
+  net_base,  // latency of a pair, once per run
   net_latency,
   net_tail,
   net_drop,
   net_duplicate,
   net_reorder,
-  net_codec,        // is this message really encoded?
-  net_reset,        // does the peer learn of a crash or a cut, and when?
+  net_codec,  // is this message really encoded?
+  net_reset,  // does the peer learn of a crash or a cut, and when?
   disk_latency,
-  disk_crash,       // what happens to one volatile operation
-  disk_sector,      // what happens to one sector of a torn write
+  disk_crash,   // what happens to one volatile operation
+  disk_sector,  // what happens to one sector of a torn write
   disk_garbage,
-  crash_point,      // how many effects of a step still happen
-  fault_plan,       // which programs a run has
-  fault_time,       // when a program strikes next
+  crash_point,  // how many effects of a step still happen
+  fault_plan,   // which programs a run has
+  fault_time,   // when a program strikes next
   fault_target,
   fault_length,
-  core,             // who belongs to the core that heals
-  workload,         // free for the user of the library
-  harness,          // free for the user of the library: cluster shape and options
+  core,      // who belongs to the core that heals
+  workload,  // free for the user of the library
+  harness,   // free for the user of the library: cluster shape and options
 };
 [[nodiscard]] const char* name_of(Choice choice);
 
@@ -89,7 +89,8 @@ class Decisions {
   // Each of 0 … bound-1 alike; bound > 0. Neutral: 0.
   std::uint64_t below(const ChoiceKey& key, std::uint64_t bound) {
     REEL_CHECK(bound > 0);
-    if (plain_) [[likely]] return scale(hash(key), bound);
+    if (plain_) [[likely]]
+      return scale(hash(key), bound);
     return special(key, scale(hash(key), bound), bound - 1);
   }
   // Each of low … high alike, both included. Neutral: low.
@@ -128,7 +129,8 @@ class Decisions {
                                 (static_cast<std::uint64_t>(key.place) << 32) ^ key.node;
     const std::uint64_t first = fold(where ^ 0xa0761d6478bd642full, seed_ ^ 0xe7037ed1a0b428dbull);
     // Two rounds: a product of a small counter alone would leave its low bits visible.
-    return fold(first ^ key.counter ^ 0x8ebc6af09c88c6e3ull, fold(key.counter ^ 0x589965cc75374cc3ull, seed_ ^ first));
+    return fold(first ^ key.counter ^ 0x8ebc6af09c88c6e3ull,
+                fold(key.counter ^ 0x589965cc75374cc3ull, seed_ ^ first));
   }
   std::uint64_t special(const ChoiceKey& key, std::uint64_t drawn, std::uint64_t highest);
 

@@ -105,7 +105,8 @@ void Disk::check_contract(const io::DiskRequest& request, Inode inode) const {
   if (moves_bytes(request.verb)) {
     REEL_CHECK(aligned(request.offset) && aligned(request.length) && request.length > 0);
     const std::uint64_t size = inodes_[inode].visible.size() * io::kSectorBytes;
-    REEL_CHECK(request.offset <= size && request.length <= size - request.offset && "beyond the end of the file");
+    REEL_CHECK(request.offset <= size && request.length <= size - request.offset &&
+               "beyond the end of the file");
   }
   if (request.verb == io::DiskVerb::write) {
     std::uint64_t total = 0;
@@ -144,7 +145,8 @@ io::Instant Disk::completion_time(const io::DiskRequest& request, io::Instant no
                 io::nanoseconds(static_cast<std::int64_t>(bytes / 1024) * options_.ns_per_kib);
   io::Duration base = options_.write_base;
   if (request.verb == io::DiskVerb::read || request.verb == io::DiskVerb::list) base = options_.read_base;
-  if (request.verb == io::DiskVerb::sync || request.verb == io::DiskVerb::sync_directory) base = options_.sync_base;
+  if (request.verb == io::DiskVerb::sync || request.verb == io::DiskVerb::sync_directory)
+    base = options_.sync_base;
   const ChoiceKey key{Choice::disk_latency, 0, machine_, submissions_};
   const auto jitter = decisions_.exponential(key, static_cast<std::uint64_t>(options_.jitter_mean.ns));
   io::Instant done = busy_until_ + base + io::nanoseconds(static_cast<std::int64_t>(jitter));
@@ -215,8 +217,12 @@ io::DiskStatus Disk::create(const Pending& pending, io::DiskResult& result) {
   inodes_[inode].created = completions_;
   inodes_[inode].serial = pending.serial;
   visible_names_[request.name] = inode;
-  names_.push_back({.create = true, .name = request.name, .inode = inode, .serial = pending.serial,
-                    .completed = completions_, .acknowledged = true});
+  names_.push_back({.create = true,
+                    .name = request.name,
+                    .inode = inode,
+                    .serial = pending.serial,
+                    .completed = completions_,
+                    .acknowledged = true});
   handles_.emplace_back(request.file, inode);
   result.size = request.length;
   return io::DiskStatus::ok;
@@ -235,8 +241,12 @@ io::DiskStatus Disk::remove(const Pending& pending) {
   const std::string& name = pending.request.name;
   if (!allowed_name(name)) return io::DiskStatus::refused;
   if (visible_names_.erase(name) == 0) return io::DiskStatus::not_found;
-  names_.push_back({.create = false, .name = name, .inode = kNoInode, .serial = pending.serial,
-                    .completed = completions_, .acknowledged = true});
+  names_.push_back({.create = false,
+                    .name = name,
+                    .inode = kNoInode,
+                    .serial = pending.serial,
+                    .completed = completions_,
+                    .acknowledged = true});
   return io::DiskStatus::ok;
 }
 
@@ -467,7 +477,8 @@ Disk::Page Disk::damaged(const Page& before, const Page& after, std::uint64_t ke
     std::memcpy(buffer.data(), before.data(), io::kSectorBytes);
   }
   for (std::size_t at = 0; at < io::kSectorBytes; at += kSplitBytes) {
-    const std::uint64_t bits = decisions_.bits({Choice::disk_garbage, 0, machine_, key * 8 + at / kSplitBytes});
+    const std::uint64_t bits =
+        decisions_.bits({Choice::disk_garbage, 0, machine_, key * 8 + at / kSplitBytes});
     if (damage == kSplit) {
       // An empty page is zeros, here and as the new content of a write that another crash tore.
       const bool is_new = (bits & 1) != 0;
@@ -517,7 +528,8 @@ std::vector<io::FileEntry> Disk::files() const {
 std::vector<std::byte> Disk::content_of(const std::vector<Page>& pages) {
   std::vector<std::byte> content(pages.size() * io::kSectorBytes);
   for (std::size_t i = 0; i < pages.size(); ++i) {
-    if (!pages[i].empty()) std::memcpy(content.data() + i * io::kSectorBytes, pages[i].data(), io::kSectorBytes);
+    if (!pages[i].empty())
+      std::memcpy(content.data() + i * io::kSectorBytes, pages[i].data(), io::kSectorBytes);
   }
   return content;
 }

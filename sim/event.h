@@ -38,11 +38,11 @@ enum class EventKind : std::uint8_t {
 
 // One event after it was delivered, as traces and observers see it.
 struct EventRecord {
-  io::Instant time;            // of the world
-  io::NodeId machine;          // 0: the world itself
+  io::Instant time;    // of the world
+  io::NodeId machine;  // 0: the world itself
   EventKind kind{};
-  std::uint64_t digest = 0;    // of what was delivered
-  std::uint64_t chain = 0;     // over all events so far and their effects, this one included
+  std::uint64_t digest = 0;  // of what was delivered
+  std::uint64_t chain = 0;   // over all events so far and their effects, this one included
   bool operator==(const EventRecord&) const = default;
 };
 
@@ -60,7 +60,7 @@ struct Event {
   std::uint8_t flags = 0;
   std::uint32_t machine = 0;  // index; life must match at delivery, or the event is void
   std::uint32_t life = 0;
-  std::uint32_t peer = 0;     // index
+  std::uint32_t peer = 0;  // index
   std::uint64_t a = 0;
   std::uint64_t b = 0;
   std::uint64_t digest = 0;

@@ -3,11 +3,11 @@
 namespace reel::sim {
 namespace {
 constexpr std::array<std::string_view, kFaultKinds> kNames{
-    "net.delay",           "net.drop",         "net.duplicate",         "net.reorder",
-    "net.clog",            "net.partition",    "net.partition_oneway",  "net.partition_partial",
-    "net.isolate",         "net.reset",        "disk.latency",          "disk.stall",
-    "disk.crash_loss",     "disk.crash_torn",  "disk.crash_durable",    "node.crash",
-    "node.crash_loop",     "node.restart_all", "node.pause",            "client.crash",
+    "net.delay",       "net.drop",         "net.duplicate",        "net.reorder",
+    "net.clog",        "net.partition",    "net.partition_oneway", "net.partition_partial",
+    "net.isolate",     "net.reset",        "disk.latency",         "disk.stall",
+    "disk.crash_loss", "disk.crash_torn",  "disk.crash_durable",   "node.crash",
+    "node.crash_loop", "node.restart_all", "node.pause",           "client.crash",
 };
 static_assert(static_cast<std::size_t>(FaultKind::client_crash) + 1 == kFaultKinds);
 }  // namespace

@@ -33,7 +33,8 @@ thread_local int armed_depth = 0;
 }
 
 void check(const char* function) {
-  if (armed_depth > 0) [[unlikely]] leaked(function);
+  if (armed_depth > 0) [[unlikely]]
+    leaked(function);
 }
 
 // The next definition of an interposed function, found once.
@@ -107,15 +108,15 @@ int getentropy(void* buffer, size_t length) {
 }
 
 // The mode is read as libc reads it, whether or not it was given.
-#define REEL_INTERPOSE_OPEN(function)                       \
-  int function(const char* path, int flags, ...) {          \
-    reel::sim::check(#function);                            \
-    va_list arguments;                                      \
-    va_start(arguments, flags);                             \
-    const mode_t mode = va_arg(arguments, mode_t);          \
-    va_end(arguments);                                      \
-    REEL_NEXT(function);                                    \
-    return real(path, flags, mode);                         \
+#define REEL_INTERPOSE_OPEN(function)              \
+  int function(const char* path, int flags, ...) { \
+    reel::sim::check(#function);                   \
+    va_list arguments;                             \
+    va_start(arguments, flags);                    \
+    const mode_t mode = va_arg(arguments, mode_t); \
+    va_end(arguments);                             \
+    REEL_NEXT(function);                           \
+    return real(path, flags, mode);                \
   }
 REEL_INTERPOSE_OPEN(open)
 REEL_INTERPOSE_OPEN(open64)

@@ -30,14 +30,15 @@ class World::LifePorts final : public io::Clock,
   io::Ports& ports() { return ports_; }
   void kill() { dead_ = true; }
   bool dead() const { return dead_; }
+  static constexpr std::uint32_t kUnlimited = UINT32_MAX;
   void allow_effects(std::uint32_t count) { effects_left_ = count; }
 
  private:
-  static constexpr std::uint32_t kUnlimited = UINT32_MAX;
   // True if this effect does not happen.
   bool swallowed() {
     if (dead_) return true;
-    if (effects_left_ == kUnlimited) [[likely]] return false;
+    if (effects_left_ == kUnlimited) [[likely]]
+      return false;
     if (effects_left_ == 0) {
       dead_ = true;
       return true;
@@ -77,15 +78,16 @@ struct World::Machine {
   bool running = false;
   bool paused = false;
   bool boot_due = false;
-  std::uint32_t boot_ticket = 0;     // of the boot that is due; older ones are void
-  std::optional<CrashOrder> dying;   // happens at the end of the step in which the ports died
-  std::vector<EventSlot> inbox;      // of a paused machine
+  std::uint32_t boot_ticket = 0;        // of the boot that is due; older ones are void
+  std::optional<CrashOrder> dying;      // happens at the end of the step in which the ports died
+  std::optional<CrashOrder> next_life;  // this life ended in a crash loop: how the next one will
+  std::vector<EventSlot> inbox;         // of a paused machine
 
-  io::Instant alarm = io::kNever;       // asked for, in the machine's time
-  io::Instant wake_queued = io::kNever; // in world time; at most one wake is valid
+  io::Instant alarm = io::kNever;        // asked for, in the machine's time
+  io::Instant wake_queued = io::kNever;  // in world time; at most one wake is valid
   std::uint32_t wake_ticket = 0;
-  std::uint64_t wakes = 0;              // counts draws
-  std::uint64_t disk_events = 0;        // counts draws
+  std::uint64_t wakes = 0;        // counts draws
+  std::uint64_t disk_events = 0;  // counts draws
   std::uint64_t crashes = 0;
 };
 

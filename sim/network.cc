@@ -29,7 +29,8 @@ void Network::add_machine() {
   const auto low = static_cast<std::uint64_t>(options_.base_min.ns);
   const auto high = std::max(low, static_cast<std::uint64_t>(options_.base_max.ns));
   for (std::uint32_t other = 0; other <= index; ++other) {
-    const std::uint64_t base = world_.decisions_.range({Choice::net_base, place(other, index), 0, 0}, low, high);
+    const std::uint64_t base =
+        world_.decisions_.range({Choice::net_base, place(other, index), 0, 0}, low, high);
     link(other, index).base_ns = static_cast<std::int64_t>(base);
     link(index, other).base_ns = static_cast<std::int64_t>(base);
   }
@@ -64,7 +65,8 @@ void Network::unclog(std::uint32_t from, std::uint32_t to) { link(from, to).clog
 // True if the link is cut; the fault counts as fired, once per program and link.
 bool Network::swallowed_by_cut(std::uint32_t from, std::uint32_t to) {
   Link& used = link(from, to);
-  if (!used.faults.cut) [[likely]] return false;
+  if (!used.faults.cut) [[likely]]
+    return false;
   if (used.cut_fired != used.faults.program) {
     used.cut_fired = used.faults.program;
     world_.counters_.fire(used.faults.cut_kind);
@@ -77,7 +79,8 @@ bool Network::swallowed_by_cut(std::uint32_t from, std::uint32_t to) {
 bool Network::learns_of_reset(std::uint32_t machine, std::uint32_t peer, io::Duration* delay) {
   const std::uint64_t counter = link(peer, machine).resets++;
   const std::uint32_t where = place(machine, peer);
-  if (!world_.decisions_.permille({Choice::net_reset, where, kLearns, counter}, options_.reset_permille)) return false;
+  if (!world_.decisions_.permille({Choice::net_reset, where, kLearns, counter}, options_.reset_permille))
+    return false;
   const auto longest = static_cast<std::uint64_t>(options_.reset_delay_max.ns);
   const std::uint64_t extra = world_.decisions_.range({Choice::net_reset, where, kWhen, counter}, 0, longest);
   *delay = span_of(static_cast<std::uint64_t>(link(peer, machine).base_ns) + extra);
@@ -202,7 +205,8 @@ void Network::transmit(EventKind kind, std::uint32_t from, std::uint32_t to, std
   if (decisions.permille({Choice::net_codec, where, 0, counter}, options_.codec_permille)) {
     parcel = through_codec(std::move(parcel));
   }
-  const bool twice = decisions.permille({Choice::net_duplicate, where, 0, counter}, used.faults.duplicate_permille);
+  const bool twice =
+      decisions.permille({Choice::net_duplicate, where, 0, counter}, used.faults.duplicate_permille);
   for (int copy = 0; copy < (twice ? 2 : 1); ++copy) {
     const EventSlot slot = world_.queue_.make();
     Event& event = world_.queue_[slot];
@@ -220,7 +224,8 @@ void Network::transmit(EventKind kind, std::uint32_t from, std::uint32_t to, std
   if (twice) world_.counters_.fire(FaultKind::net_duplicate);
 }
 
-void Network::schedule(Link& used, std::uint32_t where, EventSlot slot, std::uint64_t counter, bool duplicate) {
+void Network::schedule(Link& used, std::uint32_t where, EventSlot slot, std::uint64_t counter,
+                       bool duplicate) {
   Decisions& decisions = world_.decisions_;
   const LinkFaults& faults = used.faults;
   // The copy of a duplicated parcel has draws of its own.
@@ -239,7 +244,8 @@ void Network::schedule(Link& used, std::uint32_t where, EventSlot slot, std::uin
   }
   if (duplicate) ns += decisions.exponential({Choice::net_duplicate, where, 1, counter}, 10 * ns);
   io::Instant arrival = world_.now_ + span_of(ns);
-  const bool reordered = decisions.permille({Choice::net_reorder, where, copy, counter}, faults.reorder_permille);
+  const bool reordered =
+      decisions.permille({Choice::net_reorder, where, copy, counter}, faults.reorder_permille);
   if (reordered) {
     const std::uint64_t late = decisions.exponential({Choice::net_reorder, where, 2 + copy, counter}, 4 * ns);
     arrival = arrival + span_of(late);
@@ -260,7 +266,8 @@ bool Network::hold_back(Link& used, EventSlot slot) {
   const bool held_already = (event.flags & kHeld) != 0;
   const bool clogged = now < used.clogged_until;
   // What arrives just behind a clog queues behind what the clog held back.
-  if (!clogged && (held_already || now > used.held_until)) [[likely]] return false;
+  if (!clogged && (held_already || now > used.held_until)) [[likely]]
+    return false;
   if (clogged && !used.clog_counted) {
     used.clog_counted = true;
     world_.counters_.fire(FaultKind::net_clog);
@@ -327,7 +334,8 @@ bool Network::deliver_up(std::uint32_t to, std::uint32_t life, std::uint32_t pee
   const io::NodeId from = world_.id_of(peer);
   if (heard != 0) {
     const io::ConnectionId old(std::exchange(heard, 0));
-    world_.enter(machine, EventKind::peer_down, old.value, [&](io::Host& host) { host.on_peer_down(from, old); });
+    world_.enter(machine, EventKind::peer_down, old.value,
+                 [&](io::Host& host) { host.on_peer_down(from, old); });
     if (!world_.up(to) || world_.life_at(to) != life) return true;
   }
   heard = epoch;
@@ -365,7 +373,8 @@ void Network::call(std::uint32_t from, std::uint32_t to, io::CallId id, io::Parc
 
 void Network::cancel(std::uint32_t from, io::CallId id) {
   std::vector<MadeCall>& made = machines_[from].made;
-  const auto found = std::find_if(made.begin(), made.end(), [id](const MadeCall& call) { return call.id == id; });
+  const auto found =
+      std::find_if(made.begin(), made.end(), [id](const MadeCall& call) { return call.id == id; });
   if (found == made.end()) return;  // the answer is already there
   const MadeCall call = *found;
   made.erase(found);
@@ -374,7 +383,8 @@ void Network::cancel(std::uint32_t from, io::CallId id) {
 
 void Network::reply(std::uint32_t from, io::CallId id, io::Parcel body) {
   std::vector<TakenCall>& taken = machines_[from].taken;
-  const auto found = std::find_if(taken.begin(), taken.end(), [id](const TakenCall& call) { return call.id == id; });
+  const auto found =
+      std::find_if(taken.begin(), taken.end(), [id](const TakenCall& call) { return call.id == id; });
   if (found == taken.end()) return;  // cancelled meanwhile
   const TakenCall call = *found;
   taken.erase(found);
@@ -459,8 +469,8 @@ std::optional<io::CallId> Network::close_made(const Event& event) {
   const std::uint32_t client = event.machine;
   if (!world_.up(client) || world_.life_at(client) != event.life) return std::nullopt;
   std::vector<MadeCall>& made = machines_[client].made;
-  const auto found = std::find_if(made.begin(), made.end(),
-                                  [&](const MadeCall& call) { return call.serial == event.a; });
+  const auto found =
+      std::find_if(made.begin(), made.end(), [&](const MadeCall& call) { return call.serial == event.a; });
   if (found == made.end()) return std::nullopt;
   const io::CallId id = found->id;
   made.erase(found);

@@ -40,11 +40,11 @@ struct LinkFaults {
   std::uint32_t duplicate_permille = 0;
   std::uint32_t reorder_permille = 0;
   std::uint32_t tail_permille = 0;
-  io::Duration delay_mean;   // net.delay
-  io::Duration tail_mean;    // of the rare long tail
+  io::Duration delay_mean;  // net.delay
+  io::Duration tail_mean;   // of the rare long tail
   bool cut = false;
-  FaultKind cut_kind{};      // which fault fires when the cut swallows something
-  std::uint32_t program = 0; // that cut it: fires once per program and link
+  FaultKind cut_kind{};       // which fault fires when the cut swallows something
+  std::uint32_t program = 0;  // that cut it: fires once per program and link
 };
 
 struct NetworkCounters {
@@ -90,13 +90,13 @@ class Network {
  private:
   struct Link {
     std::int64_t base_ns = 0;
-    std::int64_t last_arrival = 0;   // planned; order within the link
+    std::int64_t last_arrival = 0;  // planned; order within the link
     std::int64_t clogged_until = 0;
-    std::int64_t held_until = 0;     // the last arrival planned for what a clog held back
-    std::uint64_t sent = 0;          // counts draws
-    std::uint64_t resets = 0;        // counts draws
+    std::int64_t held_until = 0;  // the last arrival planned for what a clog held back
+    std::uint64_t sent = 0;       // counts draws
+    std::uint64_t resets = 0;     // counts draws
     std::uint32_t in_flight = 0;
-    std::uint32_t cut_fired = 0;     // last program counted as fired here
+    std::uint32_t cut_fired = 0;  // last program counted as fired here
     bool clog_counted = false;
     LinkFaults faults;
   };

@@ -24,13 +24,11 @@ struct AssertionFailure {
   throw AssertionFailure{text, file, line};
 }
 
-// Which hook was there before the outermost Running of this thread; worlds do not nest.
-thread_local io::AssertionHook outer_hook = nullptr;
-
 std::uint64_t digest_of(const io::DiskResult& result) {
   io::Hasher hasher;
-  hasher.add(result.op.value).add((static_cast<std::uint64_t>(result.verb) << 40) |
-                                  (static_cast<std::uint64_t>(result.status) << 32) | result.file.value);
+  hasher.add(result.op.value)
+      .add((static_cast<std::uint64_t>(result.verb) << 40) |
+           (static_cast<std::uint64_t>(result.status) << 32) | result.file.value);
   hasher.add(result.size);
   if (!result.data.empty()) hasher.add(result.data.span());
   for (const io::FileEntry& entry : result.files) {
@@ -152,6 +150,14 @@ void World::crash_within(io::NodeId id, std::uint32_t effects, const CrashOrder&
   crashed.ports->allow_effects(effects);
 }
 
+void World::disarm(io::NodeId id) {
+  Machine& spared = machine(id);
+  spared.next_life.reset();
+  if (!spared.dying || spared.ports->dead()) return;
+  spared.dying.reset();
+  spared.ports->allow_effects(LifePorts::kUnlimited);
+}
+
 void World::power_loss(MachineRole role, const CrashOrder& order) {
   for (const std::unique_ptr<Machine>& machine : machines_) {
     if (machine->role == role) crash(machine->id, order);
@@ -163,6 +169,7 @@ void World::die(Machine& machine, const CrashOrder& order) {
   machine.running = false;
   machine.paused = false;
   machine.dying.reset();
+  machine.next_life.reset();
   machine.alarm = io::kNever;
   machine.wake_queued = io::kNever;
   ++machine.wake_ticket;
@@ -178,7 +185,12 @@ void World::die(Machine& machine, const CrashOrder& order) {
   if (order.cause) counters_.fire(*order.cause);
   ++events_;
   record(EventKind::crash, machine.id, digest_of(order));
-  if (order.restart_after) boot(machine.id, *order.restart_after);
+  if (!order.restart_after) return;
+  if (order.loops > 0) {
+    machine.next_life = order;
+    --machine.next_life->loops;
+  }
+  boot(machine.id, *order.restart_after);
 }
 
 void World::pause(io::NodeId id) {
@@ -290,14 +302,14 @@ void World::submit(Machine& machine, io::DiskRequest request) {
 World::Running::Running(World& world) : outermost_(!world.inside_), world_(world) {
   if (!outermost_) return;
   world_.inside_ = true;
-  outer_hook = io::set_assertion_hook(&throw_assertion);
+  world_.outer_hook_ = io::set_assertion_hook(&throw_assertion);
   guard_.emplace();
 }
 
 World::Running::~Running() {
   if (!outermost_) return;
   guard_.reset();
-  io::set_assertion_hook(outer_hook);
+  io::set_assertion_hook(world_.outer_hook_);
   world_.inside_ = false;
 }
 
@@ -324,7 +336,8 @@ void World::step_inside() {
   } catch (const AssertionFailure& failure) {
     in_step_ = nullptr;
     const std::string where = std::string(failure.file) + ":" + std::to_string(failure.line);
-    fail("assertion", failure.text + " " + failure.file, "assertion failed: " + failure.text + " (" + where + ")");
+    fail("assertion", failure.text + " " + failure.file,
+         "assertion failed: " + failure.text + " (" + where + ")");
   } catch (const std::exception& exception) {
     in_step_ = nullptr;
     fail("exception", exception.what(), std::string("an exception left a host: ") + exception.what());
@@ -389,6 +402,13 @@ void World::deliver_boot(Machine& machine, const Event& event) {
   ++machine.life;
   machine.running = true;
   machine.ports = std::make_unique<LifePorts>(*this, machine);
+  if (machine.next_life) {
+    constexpr std::uint64_t kEffectsMean = 12;  // recovery is some dozens of reads and writes
+    const ChoiceKey key{Choice::crash_point, 0, machine.index, machine.life};
+    const std::uint64_t effects = decisions_.exponential(key, kEffectsMean);
+    machine.dying = std::exchange(machine.next_life, std::nullopt);
+    machine.ports->allow_effects(static_cast<std::uint32_t>(effects));
+  }
   machine.host = machine.factory(machine.ports->ports());
   REEL_CHECK(machine.host != nullptr);
   enter(machine, EventKind::boot, machine.life, [](io::Host& host) { host.on_start(); });

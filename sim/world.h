@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "io/ports/assert.h"
 #include "io/ports/checksum.h"
 #include "io/ports/host.h"
 #include "sim/decisions.h"
@@ -33,10 +34,10 @@ using HostFactory = std::function<std::unique_ptr<io::Host>(io::Ports&)>;
 enum class MachineRole : std::uint8_t { node, client };  // which faults may choose it
 
 struct ClockOptions {
-  std::int64_t monotonic_offset_ns = 0;  // the machine's monotonic clock at world time 0
-  std::int64_t wall_offset_ns = 0;       // against true time
-  std::int64_t drift_ppb = 0;            // both clocks run fast (+) or slow (-)
-  io::Duration wall_error = io::milliseconds(10);  // what the machine believes of its wall clock
+  std::int64_t monotonic_offset_ns = 0;                // the machine's monotonic clock at world time 0
+  std::int64_t wall_offset_ns = 0;                     // against true time
+  std::int64_t drift_ppb = 0;                          // both clocks run fast (+) or slow (-)
+  io::Duration wall_error = io::milliseconds(10);      // what the machine believes of its wall clock
   io::Duration wake_late_mean = io::microseconds(20);  // exponential; timers are late, never early
 };
 
@@ -45,7 +46,7 @@ struct MachineOptions {
   MachineRole role = MachineRole::node;
   HostFactory factory;
   ClockOptions clock;
-  std::optional<DiskOptions> disk;                         // the world's if absent
+  std::optional<DiskOptions> disk;                            // the world's if absent
   io::Rights rights = io::Rights::read | io::Rights::append;  // of the calls that it makes
 };
 
@@ -61,12 +62,14 @@ struct CrashOrder {
   DiskCrash disk;
   std::optional<io::Duration> restart_after;  // absent: stays down
   std::optional<FaultKind> cause;             // counted as fired when it happens
+  // How many more times it crashes in the lives that follow, each within some effects of its boot.
+  std::uint32_t loops = 0;
 };
 
 // Why a run is over. A signature names the failure without numbers that differ between runs, so that a shrinker can
 // tell two bugs apart.
 struct Failure {
-  std::string oracle;     // who says so: "assertion", "wire", or the harness's own
+  std::string oracle;  // who says so: "assertion", "wire", or the harness's own
   std::string signature;
   std::string text;
   io::Instant time;
@@ -82,13 +85,16 @@ class World {
 
   // Machines. They are down until booted. At most 4,096. ---------------------------------------------------------------
   void add(MachineOptions options);
-  void boot(io::NodeId id, io::Duration after = {});  // of a machine that is down; a boot that is already due stands
+  void boot(io::NodeId id,
+            io::Duration after = {});  // of a machine that is down; a boot that is already due stands
   void boot_all();
   // Memory is gone at once; the host is destroyed with dead ports. From within a step of this very host, its further
   // effects are swallowed and the host is destroyed when the step returns.
   void crash(io::NodeId id, const CrashOrder& order);
   // Crashes in the middle of a step: after `effects` more effects of this life.
   void crash_within(io::NodeId id, std::uint32_t effects, const CrashOrder& order);
+  // Crashes that were ordered and have not happened yet do not happen; no more loops.
+  void disarm(io::NodeId id);
   // Every machine of this role that runs, at one instant.
   void power_loss(MachineRole role, const CrashOrder& order);
   // A boot that is due does not happen.
@@ -106,8 +112,8 @@ class World {
   [[nodiscard]] io::Now now_at(io::NodeId id) const;         // what its clock says
 
   // Running. Each returns when the world has failed, too. ---------------------------------------------------------
-  bool step();                        // one queue entry; false: nothing left, or failed
-  void run_until(io::Instant time);   // everything due by then; time() is `time` afterwards
+  bool step();                       // one queue entry; false: nothing left, or failed
+  void run_until(io::Instant time);  // everything due by then; time() is `time` afterwards
   void run_for(io::Duration span) { run_until(time() + span); }
   // While keep_going() holds after each event, at most until `limit`. True if it ended because keep_going() did not
   // hold.
@@ -220,8 +226,9 @@ class World {
   io::Instant now_;
   io::Hasher chain_;
   std::uint64_t events_ = 0;
-  Machine* in_step_ = nullptr;          // whose host runs
-  bool inside_ = false;                 // a Running lives
+  Machine* in_step_ = nullptr;  // whose host runs
+  bool inside_ = false;         // a Running lives
+  io::AssertionHook outer_hook_ = nullptr;
   std::optional<Failure> failure_;
 };
 

@@ -17,13 +17,19 @@ struct Load {
 
 class RingHost final : public io::Host {
  public:
-  RingHost(io::Ports& ports, io::NodeId next, const Load& load, const io::Parcel& parcel, const io::Bytes& page)
+  RingHost(io::Ports& ports, io::NodeId next, const Load& load, const io::Parcel& parcel,
+           const io::Bytes& page)
       : ports_(ports), next_(next), load_(load), parcel_(parcel), page_(page) {}
 
   void on_start() override {
     if (load_.disk) {
-      ports_.disk.submit({.op = io::DiskOpId(++op_), .verb = io::DiskVerb::create, .file = io::FileId(1),
-                          .name = "journal", .offset = 0, .length = kPages * io::kSectorBytes, .data = {}});
+      ports_.disk.submit({.op = io::DiskOpId(++op_),
+                          .verb = io::DiskVerb::create,
+                          .file = io::FileId(1),
+                          .name = "journal",
+                          .offset = 0,
+                          .length = kPages * io::kSectorBytes,
+                          .data = {}});
       return;
     }
     on_wake();
@@ -37,8 +43,13 @@ class RingHost final : public io::Host {
   void on_disk(io::DiskResult result) override {
     if (result.verb == io::DiskVerb::create) on_wake();
     if (result.verb == io::DiskVerb::write) {
-      ports_.disk.submit({.op = io::DiskOpId(++op_), .verb = io::DiskVerb::sync, .file = io::FileId(1),
-                          .name = {}, .offset = 0, .length = 0, .data = {}});
+      ports_.disk.submit({.op = io::DiskOpId(++op_),
+                          .verb = io::DiskVerb::sync,
+                          .file = io::FileId(1),
+                          .name = {},
+                          .offset = 0,
+                          .length = 0,
+                          .data = {}});
     }
   }
 
@@ -46,8 +57,13 @@ class RingHost final : public io::Host {
   static constexpr std::uint64_t kPages = 64;
   void write() {
     const std::uint64_t page = written_++ % kPages;
-    ports_.disk.submit({.op = io::DiskOpId(++op_), .verb = io::DiskVerb::write, .file = io::FileId(1), .name = {},
-                        .offset = page * io::kSectorBytes, .length = io::kSectorBytes, .data = {page_}});
+    ports_.disk.submit({.op = io::DiskOpId(++op_),
+                        .verb = io::DiskVerb::write,
+                        .file = io::FileId(1),
+                        .name = {},
+                        .offset = page * io::kSectorBytes,
+                        .length = io::kSectorBytes,
+                        .data = {page_}});
   }
 
   io::Ports& ports_;
@@ -60,7 +76,8 @@ class RingHost final : public io::Host {
 };
 
 void measure(const char* name, const Load& load, std::uint64_t machines, std::uint64_t events) {
-  const io::Parcel parcel = io::parcel_of(io::Bytes::copy_of(std::string_view("a small message of some bytes")));
+  const io::Parcel parcel =
+      io::parcel_of(io::Bytes::copy_of(std::string_view("a small message of some bytes")));
   io::Buffer buffer = io::Buffer::allocate(io::kSectorBytes);
   for (std::size_t i = 0; i < buffer.size(); ++i) buffer.data()[i] = static_cast<std::byte>(i);
   const io::Bytes page = std::move(buffer).freeze();
