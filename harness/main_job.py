@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The main job of harness/run: a real cluster of three processes survives a killed leader, and proves it.
 
-Steps: start three nodes; append the input through a pipe, SIGKILL the leader while it goes on, restart the node; wait
-until all three agree; read the log back from each node while the other two are stopped; compare byte for byte; run
-200 simulation seeds; report. Anything unexpected ends the job with one line and exit status 1.
+Steps: start three nodes; append the input through a pipe, SIGKILL the leader while it goes on, restart the node;
+wait until all three agree; read the log back from each node while the other two are stopped; compare byte for byte;
+run 200 simulation seeds; report. Anything unexpected ends the job with one line and exit status 1.
 """
 
 import argparse
@@ -147,6 +147,7 @@ class Cluster:
         self.reel = reel
         self.directory = directory
         self.processes = {}
+        self.silence = "nothing"  # why the last question for the status had no answer
         self.addresses = {node: f"127.0.0.1:{port}" for node, port in zip(NODES, free_ports(len(NODES)))}
         self.token_file = directory / "token"
         descriptor = os.open(self.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -216,7 +217,8 @@ class Cluster:
         """{node: its part of `reel status --json`} of those that answer."""
         try:
             answer = json.loads(self.run("status", *self.connect_arguments(), "--json", timeout=20))
-        except (Failure, ValueError):
+        except (Failure, ValueError) as reason:
+            self.silence = str(reason)
             return {}
         return {each["node"]: each for each in answer.get("nodes", []) if "role" in each}
 
@@ -228,7 +230,7 @@ class Cluster:
                 return status
             self.check_alive()
             if time.monotonic() > deadline:
-                raise Failure(f"waited {timeout_s} s for {what}; the nodes say {summary(status)}")
+                raise Failure(f"waited {timeout_s} s for {what}; they say: {summary(status) or self.silence}")
             time.sleep(0.02)
 
     def stop(self):
@@ -246,8 +248,6 @@ def one_line(output):
 
 
 def summary(status):
-    if not status:
-        return "nothing"
     return ", ".join(f"{node}: {each['role']}, commit {each.get('commit')}" for node, each in sorted(status.items()))
 
 
@@ -358,6 +358,8 @@ def compare_content(cluster, node, path):
         for block in expected_blocks(path):
             got = process.stdout.read(len(block))
             if got != block:
+                if len(got) < len(block):
+                    finish(process, node)  # why it ended, if it knows
                 same = next((i for i, (a, b) in enumerate(zip(got, block)) if a != b), min(len(got), len(block)))
                 where = lines_before + block.count(b"\n", 0, same)
                 what = "the log ends early" if same == len(got) else "the log differs from the input"
@@ -393,6 +395,7 @@ def compare_ids(cluster, node, lines):
 def read_back(cluster, path, lines):
     for node in NODES:
         say(f"reading the whole log from node {node} alone, the other two stopped")
+        cluster.check_alive()
         cluster.signal_others(node, signal.SIGSTOP)
         try:
             compare_content(cluster, node, path)
@@ -452,7 +455,7 @@ def report(reel, lines, content_bytes, appended, victim, sim):
     seconds = max(appended["seconds"], 1e-9)
     print(f"""
 transactions   {lines:,}, {content_bytes / 1e6:.1f} MB, one per line
-throughput     {lines / seconds:,.0f} per second, {content_bytes / 1e6 / seconds:.1f} MB/s, three processes on this machine
+throughput     {lines / seconds:,.0f} per second, {content_bytes / 1e6 / seconds:.1f} MB/s, all on this machine
 failover       node {victim}, the leader, was killed on the way: longest gap {appended['gap_ms_max']:.0f} ms
 read back      from each of the three nodes alone: identical byte for byte, ids 0 to {lines - 1:,} without gaps
 simulation     {sim['seeds']} seeds, {sim['events']:,} events, {sim['failures']} failures

@@ -21,8 +21,8 @@ BUDGET_S = 25 * 60
 BUDGET_CI_S = 60 * 60
 RESERVE_S = 15  # for the summary and for processes to die
 
-SCRIPTS = ("harness/install", "harness/build", "harness/run", "harness/test", "harness/checks/format", "harness/checks/replay_traces", ".ci/run",
-           "fuzz/run_fuzzers")
+SCRIPTS = ("harness/install", "harness/build", "harness/run", "harness/test", "harness/checks/format",
+           "harness/checks/replay_traces", ".ci/run", "fuzz/run_fuzzers")
 
 
 class Run:
@@ -160,7 +160,8 @@ def deeper(run):
                            f"{program('clang', 'reel-sim')}=100", f"{program('asan', 'reel-sim')}=5"],
               300, ["build release", "build clang", "build asan"])
     first = 1_000_000 + 10_000 * number
-    run.stage("new seeds", [program("release", "reel"), "sim", "--seeds", f"{first}..{first + 999}"], 300, ["build release"])
+    run.stage("new seeds", [program("release", "reel"), "sim", "--seeds", f"{first}..{first + 999}"], 300,
+              ["build release"])
     run.stage("fuzzing", ["fuzz/run_fuzzers", "30"], 600)
     run.stage("planted bugs", ["fuzz/planted/run", "--no-assertions", "--share", f"{number % 3}/3"], 600)
 

@@ -19,14 +19,15 @@ TIMEOUT_S = 900
 
 def hashes(program, seeds):
     """{seed: hash}"""
-    command = [program] + (["sim"] if Path(program).name == "reel" else []) + ["--seeds", f"1..{seeds}", "--json", "--hashes"]
+    verb = ["sim"] if Path(program).name == "reel" else []
+    command = [program, *verb, "--seeds", f"1..{seeds}", "--json", "--hashes"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
     try:
         report = json.loads(done.stdout.strip().splitlines()[-1])
         return {int(seed): value for seed, value in report["hashes"].items()}
     except (ValueError, IndexError, KeyError):
         words = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        raise SystemExit(f"identity: {' '.join(command)} ended with status {done.returncode} and said: {words}") from None
+        raise SystemExit(f"identity: {' '.join(command)} ended with status {done.returncode}: {words}") from None
 
 
 def difference(first, second):
