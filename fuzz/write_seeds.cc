@@ -12,7 +12,7 @@
 #include "io/wire/codec.h"
 #include "io/wire/limits.h"
 #include "io/wire/samples_for_tests.h"
-#include "node/journal/format.h"
+#include "node/journal/page_table.h"
 #include "node/log/record.h"
 #include "node/raft/configuration_codec.h"
 
@@ -141,6 +141,19 @@ void write_journal(Corpus corpus) {
   journal::encode_record_header(header, record);
   corpus.add(behind({2}, record));
 }
+void write_pages(Corpus corpus) {
+  for (const auto kind : {journal::PageKind::superblock, journal::PageKind::hard_state, journal::PageKind::manifest}) {
+    journal::Page page;
+    page.kind = kind;
+    page.stamp = {io::ClusterId(7), NodeId(1), Incarnation(2)};
+    page.generation = 1;
+    page.offset = journal::page_at(1, 0, page.generation, 0);
+    page.content.resize(40, std::byte{3});
+    std::array<std::byte, journal::kSectorBytes> sector{};
+    journal::encode_page(page, sector);
+    corpus.add(behind({0}, std::span(sector).first(256)));
+  }
+}
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -153,5 +166,6 @@ int main(int argc, char** argv) {
   write_records(Corpus(root, "log_record"));
   write_configurations(Corpus(root, "raft_configuration"));
   write_journal(Corpus(root, "journal_format"));
+  write_pages(Corpus(root, "journal_page"));
   return 0;
 }
