@@ -69,15 +69,21 @@ Core::Core(const Options& options, Recovered recovered)
       accepted_term_(last_id().term) {
   REEL_ASSERT(options_.self != NodeId());
   REEL_ASSERT(commit_ <= last_index());
-  REEL_ASSERT(last_id().term <= hard_.term);
+  // Journal and hard state are two streams: a crash may keep an entry and lose the term that came with it. Whoever
+  // holds an entry of a term has seen that term; it cannot have answered in it, so no vote of it was heard of.
+  if (last_id().term > hard_.term) hard_ = {last_id().term, NodeId()};
   configurations_.push_back({Index(), std::move(recovered.configuration)});
   for (ConfigurationAt& later : recovered.configurations) {
     REEL_ASSERT(later.index > configurations_.back().index && later.index <= last_index());
     configurations_.push_back(std::move(later));
   }
+  forget_old_configurations();
 }
 
-void Core::start(Output& out) { out.push_back(SetTimer{Timer::election}); }
+void Core::start(Output& out) {
+  save_hard_state(out);
+  out.push_back(SetTimer{Timer::election});
+}
 
 void Core::step(const Input& input, Output& out) {
   std::visit([&](const auto& one) { on(one, out); }, input);

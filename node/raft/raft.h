@@ -183,11 +183,11 @@ struct Counters {
 
 class Core {
  public:
-  // Requires recovered.log to be contiguous from index 1 with terms that never fall or exceed the hard state's, and
-  // recovered.commit to lie inside it.
+  // Requires recovered.log to be contiguous from index 1 with terms that never fall, and recovered.commit to lie
+  // inside it.
   Core(const Options& options, Recovered recovered);
 
-  // Starts the timers of a follower. First call.
+  // Starts the timers of a follower, and saves the hard state if the log is ahead of it. First call.
   void start(Output& out);
   void step(const Input& input, Output& out);
 
