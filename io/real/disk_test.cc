@@ -16,6 +16,7 @@
 
 #include "io/real/disk_contract.h"
 #include "io/real/disk_floor.h"
+#include "io/real/disk_test_world.h"
 #include "io/real/flush_counter.h"
 
 namespace reel::real {
@@ -23,63 +24,6 @@ namespace {
 
 using Script = DiskScript;
 constexpr std::uint64_t kSector = io::kSectorBytes;
-
-// A new directory on the disk of the build tree (the default temporary directory may be a memory file system).
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string pattern = std::filesystem::current_path().string() + "/disk-test-XXXXXX";
-    REEL_CHECK(::mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-class Collector final : public io::Host {
- public:
-  void on_start() override {}
-  void on_disk(io::DiskResult result) override { results.push_back(std::move(result)); }
-  std::vector<io::DiskResult> results;
-};
-
-class RealWorld final : public DiskWorld {
- public:
-  explicit RealWorld(DiskEngineKind engine) : engine_(engine) { open(); }
-  io::Disk& disk() override { return *disk_; }
-  RealDisk& real() { return *disk_; }
-  Loop& loop() { return loop_; }
-  const std::string& path() const { return directory_.path(); }
-  std::vector<io::DiskResult> pump() override {
-    (void)loop_.run_until([this] { return !collector_.results.empty(); }, io::seconds(30));
-    return std::exchange(collector_.results, {});
-  }
-  void reopen() override {
-    disk_.reset();
-    open();
-  }
-
- private:
-  void open() {
-    DiskOptions options;
-    options.directory = directory_.path();
-    options.engine = engine_;
-    options.queue_depth = 16;  // so that requests also wait inside the engine
-    auto disk = RealDisk::open(loop_, options);
-    REEL_CHECK(disk.has_value());
-    disk_ = std::move(*disk);
-    disk_->attach(&collector_);
-  }
-
-  DiskEngineKind engine_;
-  TemporaryDirectory directory_;
-  Loop loop_;
-  Collector collector_;
-  std::unique_ptr<RealDisk> disk_;
-};
 
 class Contract : public testing::TestWithParam<std::tuple<DiskEngineKind, DiskContractCase>> {};
 
