@@ -421,10 +421,12 @@ def simulate(cluster):
         report = json.loads(output)
     except ValueError:
         raise Failure(f"`reel sim --json` ended with status {process.returncode} and without a report") from None
-    if report["failures"] or process.returncode != 0:
+    if report["failures"]:
         first = (report.get("failing") or [{}])[0]
         raise Failure(f"{report['failures']} of {report['seeds']} seeds failed, first seed {first.get('seed')} "
                       f"by oracle {first.get('oracle')}; see it with: {cluster.reel} sim --seed {first.get('seed')}")
+    if process.returncode != 0:
+        raise Failure(f"`reel sim` found no failure and ended with status {process.returncode}")
     return report
 
 

@@ -10,7 +10,6 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import tree
 
@@ -19,8 +18,7 @@ TIMEOUT_S = 900
 
 def chain(program, first, last):
     """The hash over all events of the seeds first..last."""
-    verb = ["sim"] if Path(program).name == "reel" else []
-    command = [program, *verb, "--seeds", f"{first}..{last}", "--jobs", "1", "--json"]
+    command = [program, "sim", "--seeds", f"{first}..{last}", "--jobs", "1", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
     try:
         report = json.loads(done.stdout.strip().splitlines()[-1])
