@@ -6,7 +6,8 @@
 
 namespace reel::model {
 
-ConsensusOracle::ConsensusOracle(std::vector<NodeId> voters) : voters_(voters.size()), nodes_(std::move(voters)) {
+ConsensusOracle::ConsensusOracle(std::vector<NodeId> voters)
+    : voters_(voters.size()), nodes_(std::move(voters)) {
   REEL_CHECK(voters_ >= 1 && voters_ <= kVotersMax);
   std::vector<NodeId> sorted = nodes_;
   std::sort(sorted.begin(), sorted.end());
@@ -16,7 +17,8 @@ ConsensusOracle::ConsensusOracle(std::vector<NodeId> voters) : voters_(voters.si
 std::optional<Violation> ConsensusOracle::observe(NodeId node, Incarnation life, const node::Note& note) {
   ++counters_.notes;
   const std::optional<Slot> slot = slot_of(node);
-  if (!slot) return violation("life", "node ", node, " is one more than the ", kNodesMax, " that can be watched");
+  if (!slot)
+    return violation("life", "node ", node, " is one more than the ", kNodesMax, " that can be watched");
   return std::visit([&](const auto& what) { return on(*slot, life, what); }, note);
 }
 
@@ -65,7 +67,8 @@ ConsensusOracle::Group& ConsensusOracle::group_of(GroupId group) {
   return *found;
 }
 
-// A term begins with a candidate that adds one to its own, so the highest term known rises by at most one at a time.
+// A term begins with a candidate that adds one to its own, so the highest term known rises by at most one at
+// a time.
 ConsensusOracle::TermRecord* ConsensusOracle::term_record(Group& group, Term term) {
   if (term.value > group.terms.size()) return nullptr;
   if (term.value == group.terms.size()) group.terms.emplace_back();
@@ -93,7 +96,8 @@ void ConsensusOracle::remember(Group& group, const EntryIdentity& identity, Term
   head.other = static_cast<std::uint32_t>(group.others.size());
 }
 
-// TermRecord::committed rises with the term in every legal run, so the first one found downwards is the highest.
+// TermRecord::committed rises with the term in every legal run, so the first one found downwards is the
+// highest.
 Index ConsensusOracle::committed_by(const Group& group, Term term) const {
   if (term >= group.commit_term) return group.last_committed();
   for (std::uint64_t t = std::min<std::uint64_t>(term.value, group.terms.size() - 1); t > 0; --t) {
@@ -102,15 +106,17 @@ Index ConsensusOracle::committed_by(const Group& group, Term term) const {
   return Index{};
 }
 
-ConsensusOracle::Replica* ConsensusOracle::living(Slot slot, Incarnation life, GroupId group, Finding& finding) {
+ConsensusOracle::Replica* ConsensusOracle::living(Slot slot, Incarnation life, GroupId group,
+                                                  Finding& finding) {
   if (group.value > kGroupsMax) {
     finding = violation("life", "node ", nodes_[slot], " speaks of group ", group, ", beyond the limit");
     return nullptr;
   }
   Replica& replica = group_of(group).replicas[slot];
   if (!replica.alive || replica.life != life) {
-    finding = violation("life", "node ", nodes_[slot], " speaks of group ", group, " in incarnation ", life,
-                        replica.alive ? ", but lives in " : ", but the last one that booted is over: ", replica.life);
+    finding = violation(
+        "life", "node ", nodes_[slot], " speaks of group ", group, " in incarnation ", life,
+        replica.alive ? ", but lives in " : ", but the last one that booted is over: ", replica.life);
     return nullptr;
   }
   return &replica;
@@ -141,18 +147,21 @@ ConsensusOracle::Finding ConsensusOracle::on(Slot slot, Incarnation life, const 
   replica.commit = note.commit;
   replica.applied = note.first.value == 0 ? Index{} : note.first - std::uint64_t{1};
   if (!replica.holds(durable, durable_term)) {
-    return violation("durable-lost", "node ", nodes_[slot], " lost entry ", durable, " of term ", durable_term,
-                     " of group ", note.group, ", which it had reported durable; its log now ends at ",
-                     note.last.index, " of term ", note.last.term);
+    return violation("durable-lost", "node ", nodes_[slot], " lost entry ", durable, " of term ",
+                     durable_term, " of group ", note.group,
+                     ", which it had reported durable; its log now ends at ", note.last.index, " of term ",
+                     note.last.term);
   }
   if (note.commit > group.last_committed()) {
-    return violation("commit-quorum", "node ", nodes_[slot], " boots group ", note.group, " with commit index ",
-                     note.commit, ", but nothing beyond ", group.last_committed(), " was ever committed");
+    return violation("commit-quorum", "node ", nodes_[slot], " boots group ", note.group,
+                     " with commit index ", note.commit, ", but nothing beyond ", group.last_committed(),
+                     " was ever committed");
   }
   return check_forgetting(group, slot, was, note.hard_state);
 }
 
-// What the disk gave back is told by its last entry alone: by Log Matching the rest follows from what is known.
+// What the disk gave back is told by its last entry alone: by Log Matching the rest follows from what is
+// known.
 ConsensusOracle::Finding ConsensusOracle::restore_log(Group& group, Slot slot, EntryId last) {
   Replica& replica = group.replicas[slot];
   std::vector<Term> tail;
@@ -160,8 +169,8 @@ ConsensusOracle::Finding ConsensusOracle::restore_log(Group& group, Slot slot, E
   while (at.index.value > 0 && !replica.holds(at.index, at.term)) {
     const KnownEntry* entry = find(group, at);
     if (entry == nullptr) {
-      return violation("durable-lost", "node ", nodes_[slot], " boots with entry ", at.index, " of term ", at.term,
-                       ", which nobody ever appended");
+      return violation("durable-lost", "node ", nodes_[slot], " boots with entry ", at.index, " of term ",
+                       at.term, ", which nobody ever appended");
     }
     tail.push_back(at.term);
     at = {entry->previous, at.index - std::uint64_t{1}};
@@ -172,10 +181,11 @@ ConsensusOracle::Finding ConsensusOracle::restore_log(Group& group, Slot slot, E
 }
 
 // A hard state may lose what was not durable yet, and nothing that others or the node itself relied on.
-ConsensusOracle::Finding ConsensusOracle::check_forgetting(Group& group, Slot slot, HardState was, HardState now) {
+ConsensusOracle::Finding ConsensusOracle::check_forgetting(Group& group, Slot slot, HardState was,
+                                                           HardState now) {
   if (now.term > was.term || (now.term == was.term && now.vote.value != 0 && now.vote != was.vote)) {
-    return violation("hard-state", "node ", nodes_[slot], " boots in term ", now.term, " with a vote for ", now.vote,
-                     ", but it stopped in term ", was.term, " with a vote for ", was.vote);
+    return violation("hard-state", "node ", nodes_[slot], " boots in term ", now.term, " with a vote for ",
+                     now.vote, ", but it stopped in term ", was.term, " with a vote for ", was.vote);
   }
   if (now == was) return std::nullopt;
   // All terms above `now` are forgotten; in `now.term` itself only the vote may be.
@@ -195,9 +205,11 @@ ConsensusOracle::Finding ConsensusOracle::check_forgetting(Group& group, Slot sl
   return std::nullopt;
 }
 
-// Some quorum voted for the term's leader, and some quorum acknowledged what it committed, after making the term
-// durable. Nobody in those quorums ever forgets it; so they must still be found among those who do remember.
-ConsensusOracle::Finding ConsensusOracle::check_quorum_remembers(const Group& group, Slot slot, Term term) const {
+// Some quorum voted for the term's leader, and some quorum acknowledged what it committed, after making the
+// term durable. Nobody in those quorums ever forgets it; so they must still be found among those who do
+// remember.
+ConsensusOracle::Finding ConsensusOracle::check_quorum_remembers(const Group& group, Slot slot,
+                                                                 Term term) const {
   const TermRecord& record = group.terms[term.value];
   if (record.leader == 0) return std::nullopt;
   std::size_t voted = 0;
@@ -207,10 +219,10 @@ ConsensusOracle::Finding ConsensusOracle::check_quorum_remembers(const Group& gr
     const Replica& replica = group.replicas[voter];
     voted += record.votes[voter] == record.leader ? 1 : 0;
     const bool forgot = (record.forgot >> voter & 1u) != 0;
-    acknowledged += !forgot && replica.durable >= committed &&
-                            replica.holds(committed, group.committed[committed.value])
-                        ? 1
-                        : 0;
+    acknowledged +=
+        !forgot && replica.durable >= committed && replica.holds(committed, group.committed[committed.value])
+            ? 1
+            : 0;
   }
   if (voted < majority()) {
     return violation("hard-state", "node ", nodes_[slot], " forgot its vote in term ", term, ": only ", voted,
@@ -231,8 +243,8 @@ ConsensusOracle::Finding ConsensusOracle::on(Slot slot, Incarnation life, const 
   const HardState was = replica->hard_state;
   const HardState now = note.state;
   if (now.term < was.term || (now.term == was.term && was.vote.value != 0 && now.vote != was.vote)) {
-    return violation("hard-state", "node ", nodes_[slot], " goes from term ", was.term, " with a vote for ", was.vote,
-                     " to term ", now.term, " with a vote for ", now.vote);
+    return violation("hard-state", "node ", nodes_[slot], " goes from term ", was.term, " with a vote for ",
+                     was.vote, " to term ", now.term, " with a vote for ", now.vote);
   }
   TermRecord* record = term_record(group, now.term);
   if (record == nullptr) {
@@ -242,7 +254,8 @@ ConsensusOracle::Finding ConsensusOracle::on(Slot slot, Incarnation life, const 
   std::optional<Slot> candidate;
   if (now.vote.value != 0) {
     candidate = slot_of(now.vote);
-    if (!candidate) return violation("hard-state", "node ", nodes_[slot], " votes for unknown node ", now.vote);
+    if (!candidate)
+      return violation("hard-state", "node ", nodes_[slot], " votes for unknown node ", now.vote);
   }
   replica->hard_state = now;
   if (!is_voter(slot)) return std::nullopt;
@@ -269,7 +282,8 @@ ConsensusOracle::Finding ConsensusOracle::on(Slot slot, Incarnation life, const 
 
 ConsensusOracle::Finding ConsensusOracle::check_elected(Group& group, Slot slot, Term term) {
   if (term.value == 0 || term.value >= group.terms.size()) {
-    return violation("election-safety", "node ", nodes_[slot], " leads term ", term, ", in which nobody voted");
+    return violation("election-safety", "node ", nodes_[slot], " leads term ", term,
+                     ", in which nobody voted");
   }
   TermRecord& record = group.terms[term.value];
   if (record.leader != 0) {
@@ -277,11 +291,11 @@ ConsensusOracle::Finding ConsensusOracle::check_elected(Group& group, Slot slot,
                      nodes_[record.leader - 1u], " has led already");
   }
   record.leader = static_cast<std::uint8_t>(slot + 1);
-  const auto voted = static_cast<std::size_t>(
-      std::count(record.votes.begin(), record.votes.begin() + static_cast<std::ptrdiff_t>(voters_), slot + 1));
+  const auto voted = static_cast<std::size_t>(std::count(
+      record.votes.begin(), record.votes.begin() + static_cast<std::ptrdiff_t>(voters_), slot + 1));
   if (voted < majority()) {
-    return violation("election-safety", "node ", nodes_[slot], " leads term ", term, " with ", voted, " votes of ",
-                     voters_, " voters");
+    return violation("election-safety", "node ", nodes_[slot], " leads term ", term, " with ", voted,
+                     " votes of ", voters_, " voters");
   }
   return std::nullopt;
 }
@@ -290,8 +304,8 @@ ConsensusOracle::Finding ConsensusOracle::check_complete(const Group& group, Slo
   const Index index = committed_by(group, term - std::uint64_t{1});
   const Term wanted = group.committed[index.value];
   if (group.replicas[slot].holds(index, wanted)) return std::nullopt;
-  return violation("leader-completeness", "node ", nodes_[slot], " leads term ", term, " without entry ", index,
-                   " of term ", wanted, ", which was committed before");
+  return violation("leader-completeness", "node ", nodes_[slot], " leads term ", term, " without entry ",
+                   index, " of term ", wanted, ", which was committed before");
 }
 
 // ---- the log
@@ -316,8 +330,8 @@ ConsensusOracle::Finding ConsensusOracle::on(Slot slot, Incarnation life, const 
                               replica->holds(from, group.committed[from.value]);
   if (knew || committed_here) {
     return violation("committed-overwritten", "node ", nodes_[slot], " truncates from ", from, " in term ",
-                     replica->hard_state.term, ", but entries up to ", knew ? replica->commit : group.last_committed(),
-                     " are committed");
+                     replica->hard_state.term, ", but entries up to ",
+                     knew ? replica->commit : group.last_committed(), " are committed");
   }
   replica->log.resize(from.value);
   replica->durable = std::min(replica->durable, from - std::uint64_t{1});
@@ -331,7 +345,8 @@ ConsensusOracle::Finding ConsensusOracle::on(Slot slot, Incarnation life, const 
   Group& group = group_of(note.group);
   const EntryIdentity& identity = note.identity;
   const Term previous = replica->log.back();
-  if (identity.index != replica->last() + std::uint64_t{1} || identity.term < previous || identity.term.value == 0) {
+  if (identity.index != replica->last() + std::uint64_t{1} || identity.term < previous ||
+      identity.term.value == 0) {
     return violation("log-shape", "node ", nodes_[slot], " appends entry ", identity.index, " of term ",
                      identity.term, " behind entry ", replica->last(), " of term ", previous);
   }
@@ -341,7 +356,8 @@ ConsensusOracle::Finding ConsensusOracle::on(Slot slot, Incarnation life, const 
     remember(group, identity, previous);
   } else if (known->identity != identity || known->previous != previous) {
     return violation("log-matching", "node ", nodes_[slot], " appends entry ", identity.index, " of term ",
-                     identity.term, known->identity != identity ? " with another content" : " behind another entry",
+                     identity.term,
+                     known->identity != identity ? " with another content" : " behind another entry",
                      " than a node before (previous term ", previous, ", then ", known->previous, ")");
   }
   replica->log.push_back(identity.term);
@@ -352,8 +368,8 @@ ConsensusOracle::Finding ConsensusOracle::check_created(const Group& group, Slot
                                                         const EntryIdentity& identity) const {
   const std::uint64_t term = identity.term.value;
   if (term < group.terms.size() && group.terms[term].leader == slot + 1) return std::nullopt;
-  return violation("phantom-entry", "node ", nodes_[slot], " appends entry ", identity.index, " of term ", term,
-                   ", which no leader of that term has proposed");
+  return violation("phantom-entry", "node ", nodes_[slot], " appends entry ", identity.index, " of term ",
+                   term, ", which no leader of that term has proposed");
 }
 
 ConsensusOracle::Finding ConsensusOracle::on(Slot slot, Incarnation life, const node::NoteDurable& note) {
@@ -376,8 +392,8 @@ ConsensusOracle::Finding ConsensusOracle::on(Slot slot, Incarnation life, const 
   if (replica == nullptr) return finding;
   Group& group = group_of(note.group);
   if (note.index < replica->commit || note.index > replica->last()) {
-    return violation("commit-monotone", "node ", nodes_[slot], " commits up to ", note.index, ", but it was at ",
-                     replica->commit, " and its log ends at ", replica->last());
+    return violation("commit-monotone", "node ", nodes_[slot], " commits up to ", note.index,
+                     ", but it was at ", replica->commit, " and its log ends at ", replica->last());
   }
   const Index agreed = std::min(note.index, group.last_committed());
   if (!replica->holds(agreed, group.committed[agreed.value])) {
@@ -385,7 +401,8 @@ ConsensusOracle::Finding ConsensusOracle::on(Slot slot, Incarnation life, const 
                      replica->log[agreed.value], ", but the one committed there is of term ",
                      group.committed[agreed.value]);
   }
-  if (note.index > group.last_committed() && (finding = raise_commit(group, slot, note.index))) return finding;
+  if (note.index > group.last_committed() && (finding = raise_commit(group, slot, note.index)))
+    return finding;
   replica->commit = note.index;
   return std::nullopt;
 }
@@ -404,8 +421,9 @@ ConsensusOracle::Finding ConsensusOracle::raise_commit(Group& group, Slot slot, 
                      ", but only ", durable, " of ", voters_, " voters hold it durably");
   }
   if (leader.role != Role::leader || leader.role_term != term) {
-    return violation("commit-own-term", "node ", nodes_[slot], " is the first to commit entry ", index, " of term ",
-                     term, leader.role == Role::leader ? ", but leads term " : ", but does not lead; its term is ",
+    return violation("commit-own-term", "node ", nodes_[slot], " is the first to commit entry ", index,
+                     " of term ", term,
+                     leader.role == Role::leader ? ", but leads term " : ", but does not lead; its term is ",
                      leader.role_term);
   }
   counters_.committed += index - group.last_committed();
@@ -417,16 +435,19 @@ ConsensusOracle::Finding ConsensusOracle::raise_commit(Group& group, Slot slot, 
   return check_later_leaders(group, term, index);
 }
 
-// Leader Completeness from the other side: who was elected before this commit, in a later term, must hold it too.
-ConsensusOracle::Finding ConsensusOracle::check_later_leaders(const Group& group, Term term, Index index) const {
+// Leader Completeness from the other side: who was elected before this commit, in a later term, must hold it
+// too.
+ConsensusOracle::Finding ConsensusOracle::check_later_leaders(const Group& group, Term term,
+                                                              Index index) const {
   for (std::uint64_t t = term.value + 1; t < group.terms.size(); ++t) {
     if (group.terms[t].leader == 0) continue;
     const Slot slot = group.terms[t].leader - 1u;
     const Replica& later = group.replicas[slot];
     const bool leads = later.alive && later.role == Role::leader && later.role_term.value == t;
     if (leads && !later.holds(index, group.committed[index.value])) {
-      return violation("leader-completeness", "node ", nodes_[slot], " leads term ", t, " without entry ", index,
-                       " of term ", group.committed[index.value], ", which term ", term, " has just committed");
+      return violation("leader-completeness", "node ", nodes_[slot], " leads term ", t, " without entry ",
+                       index, " of term ", group.committed[index.value], ", which term ", term,
+                       " has just committed");
     }
   }
   return std::nullopt;
@@ -439,15 +460,16 @@ ConsensusOracle::Finding ConsensusOracle::on(Slot slot, Incarnation life, const 
   Group& group = group_of(note.group);
   const Index index = note.identity.index;
   if (index != replica->applied + std::uint64_t{1} || index > replica->commit) {
-    return violation("apply-order", "node ", nodes_[slot], " applies entry ", index, " after ", replica->applied,
-                     " with commit index ", replica->commit);
+    return violation("apply-order", "node ", nodes_[slot], " applies entry ", index, " after ",
+                     replica->applied, " with commit index ", replica->commit);
   }
   replica->applied = index;
   ++counters_.applied;
   return check_same_state(group, slot, note);
 }
 
-ConsensusOracle::Finding ConsensusOracle::check_same_state(Group& group, Slot slot, const node::NoteApplied& note) {
+ConsensusOracle::Finding ConsensusOracle::check_same_state(Group& group, Slot slot,
+                                                           const node::NoteApplied& note) {
   const Index index = note.identity.index;
   if (index > group.last_committed() || group.committed[index.value] != note.identity.term) {
     return violation("committed-overwritten", "node ", nodes_[slot], " applies entry ", index, " of term ",
@@ -461,14 +483,14 @@ ConsensusOracle::Finding ConsensusOracle::check_same_state(Group& group, Slot sl
   if (index.value < group.applied.size()) {
     const Applied& first = group.applied[index.value];
     if (first.digest == note.digest && first.next == note.next) return std::nullopt;
-    return violation("state-machine-safety", "node ", nodes_[slot], " is in another state after entry ", index,
-                     " than a node before: next transaction ", note.next, " and digest ", note.digest, ", then ",
-                     first.next, " and ", first.digest);
+    return violation("state-machine-safety", "node ", nodes_[slot], " is in another state after entry ",
+                     index, " than a node before: next transaction ", note.next, " and digest ", note.digest,
+                     ", then ", first.next, " and ", first.digest);
   }
   // Every node starts at the first entry, so the table grows by one at a time until there are snapshots.
   if (index.value > group.applied.size()) {
-    return violation("apply-order", "node ", nodes_[slot], " applies entry ", index, ", but nobody has applied ",
-                     group.applied.size());
+    return violation("apply-order", "node ", nodes_[slot], " applies entry ", index,
+                     ", but nobody has applied ", group.applied.size());
   }
   group.applied.push_back({note.digest, note.next});
   return std::nullopt;

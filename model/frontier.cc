@@ -19,7 +19,9 @@ bool covers(const Configuration& better, const Configuration& worse, Slots pure)
 Frontier::Bucket& Frontier::bucket_of(const Configuration& configuration, Slots pure) {
   const Slots impure = configuration.placed & ~pure;
   io::Hasher hasher;
-  hasher.add(configuration.state).add(static_cast<std::uint64_t>(impure)).add(static_cast<std::uint64_t>(impure >> 64));
+  hasher.add(configuration.state)
+      .add(static_cast<std::uint64_t>(impure))
+      .add(static_cast<std::uint64_t>(impure >> 64));
   Bucket& bucket = buckets_[hasher.value() & (buckets_.size() - 1)];
   if (bucket.epoch != epoch_) bucket = {epoch_, 0};
   return bucket;

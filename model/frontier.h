@@ -1,9 +1,9 @@
 // The set of configurations that explain a history so far, kept minimal: an antichain.
 //
-// A configuration is a state, the closed operations placed already, and the open operations spent. Two that agree in
-// the state and in the impure operations placed have the same future steps, but for what they owe and what is left to
-// them: one that spent a subset of the other's open operations, and placed a superset of its pure ones, can do
-// everything that the other can. The other is dropped.
+// A configuration is a state, the closed operations placed already, and the open operations spent. Two that
+// agree in the state and in the impure operations placed have the same future steps, but for what they owe
+// and what is left to them: one that spent a subset of the other's open operations, and placed a superset of
+// its pure ones, can do everything that the other can. The other is dropped.
 #pragma once
 
 #include <bit>
@@ -29,8 +29,8 @@ constexpr unsigned lowest_slot(Slots set) {
 constexpr bool is_subset(Slots inner, Slots outer) { return (inner & ~outer) == 0; }
 
 struct Configuration {
-  Slots placed = 0;         // closed operations, called and not yet returned, that are in the order already
-  Slots spent = 0;          // open operations that are in the order
+  Slots placed = 0;  // closed operations, called and not yet returned, that are in the order already
+  Slots spent = 0;   // open operations that are in the order
   State state = 0;
   std::uint32_t trail = 0;  // where its order is written down; 0: nowhere
 };
@@ -45,8 +45,9 @@ class Frontier {
 
   Frontier() : buckets_(kBucketsMin) {}
 
-  // Nothing if a member is at least as good; otherwise its place, and the members that are no better are dropped.
-  // `pure` names the slots of pure operations; it is the same for all members. Places stay valid until clear().
+  // Nothing if a member is at least as good; otherwise its place, and the members that are no better are
+  // dropped. `pure` names the slots of pure operations; it is the same for all members. Places stay valid
+  // until clear().
   Configuration* insert(const Configuration& configuration, Slots pure);
   void clear();
 

@@ -1,8 +1,10 @@
-// Histories: what clients saw, and nothing else. An operation has a call, and a return or none: one that crashed, timed
-// out or was cut off stays open for ever, because it may have taken effect at any time after its call, or never.
+// Histories: what clients saw, and nothing else. An operation has a call, and a return or none: one that
+// crashed, timed out or was cut off stays open for ever, because it may have taken effect at any time after
+// its call, or never.
 //
-// Times are any numbers that order the events; [call, returned] is a closed interval, so an operation that is called
-// at the very time when another returns is concurrent with it. What definitely did not happen is left out.
+// Times are any numbers that order the events; [call, returned] is a closed interval, so an operation that is
+// called at the very time when another returns is concurrent with it. What definitely did not happen is left
+// out.
 #pragma once
 
 #include <cstdint>

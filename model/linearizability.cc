@@ -206,7 +206,8 @@ void LinearizabilityChecker::expand(const Configuration& from, unsigned slot) {
 }
 
 void LinearizabilityChecker::arrive(Configuration to, const Active& placed, unsigned slot) {
-  // P1: whatever order completes the history from here, a pure operation that is legal now can be moved to its front.
+  // P1: whatever order completes the history from here, a pure operation that is legal now can be moved to
+  // its front.
   const Slots gained = settled(to.state, closed_used_ & pure_ & ~to.placed);
   to.placed |= gained;
   const bool past = (to.placed & slot_bit(slot)) != 0;
@@ -240,13 +241,15 @@ std::uint32_t LinearizabilityChecker::link_pure(std::uint32_t before, Slots pure
   return before;
 }
 
-// Keeps only the orders of who is left. A link's predecessor always stands before it, so one pass renumbers them.
+// Keeps only the orders of who is left. A link's predecessor always stands before it, so one pass renumbers
+// them.
 void LinearizabilityChecker::compact_trail() {
   if (trail_.size() < trail_limit_) return;
   std::vector<std::uint32_t> place(trail_.size());
   for (const Frontier::Member& member : current_.members()) {
     if (!member.alive) continue;
-    for (std::uint32_t at = member.configuration.trail; at != 0 && place[at] == 0; at = trail_[at].before) place[at] = 1;
+    for (std::uint32_t at = member.configuration.trail; at != 0 && place[at] == 0; at = trail_[at].before)
+      place[at] = 1;
   }
   std::uint32_t kept = 1;
   for (std::size_t at = 1; at < trail_.size(); ++at) {
@@ -255,13 +258,15 @@ void LinearizabilityChecker::compact_trail() {
     place[at] = kept++;
   }
   trail_.resize(kept);
-  for (Frontier::Member& member : current_.members()) member.configuration.trail = place[member.configuration.trail];
+  for (Frontier::Member& member : current_.members())
+    member.configuration.trail = place[member.configuration.trail];
   trail_limit_ = std::max<std::size_t>(kTrailMin, std::size_t{kept} * 2);
 }
 
 std::vector<std::uint32_t> LinearizabilityChecker::order_of(const Configuration& configuration) const {
   std::vector<std::uint32_t> order;
-  for (std::uint32_t at = configuration.trail; at != 0; at = trail_[at].before) order.push_back(trail_[at].handle);
+  for (std::uint32_t at = configuration.trail; at != 0; at = trail_[at].before)
+    order.push_back(trail_[at].handle);
   std::reverse(order.begin(), order.end());
   return order;
 }

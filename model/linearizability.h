@@ -1,19 +1,21 @@
-// The linearizability checker: is there one order of the operations of a history that respects "returned before called"
-// and that the sequential model allows? It judges client histories alone and knows nothing of nodes.
+// The linearizability checker: is there one order of the operations of a history that respects "returned
+// before called" and that the sequential model allows? It judges client histories alone and knows nothing of
+// nodes.
 //
-// It sweeps the events once and keeps the set of all configurations that explain them (just-in-time linearization:
-// Lowe, "Testing for linearizability", 2017). At a return, those that have not placed the operation yet try every order
-// of pending operations that ends with it; who cannot is dropped; when nobody is left, that return is the first event
-// which cannot be explained. Prunings:
+// It sweeps the events once and keeps the set of all configurations that explain them (just-in-time
+// linearization: Lowe, "Testing for linearizability", 2017). At a return, those that have not placed the
+// operation yet try every order of pending operations that ends with it; who cannot is dropped; when nobody
+// is left, that return is the first event which cannot be explained. Prunings:
 //   P1  a pure operation is placed as soon as it is legal: it can stand in front of everything else
 //   P2  an open operation that would not change the state is not placed: leaving it out allows more
 //   P3  of open operations with equal input only the earliest is tried: swapping equals changes nothing
 //   P4  antichains (model/frontier.h)
 //   P5  open operations that are pure or idle are dropped at once: they constrain nothing
 //
-// The sweep stops at the call of an operation whose outcome is not known yet, and goes on when it is; so a checker that
-// is fed while a run goes on needs returned() or lost() for every call, sooner or later. Memory: what is pending, the
-// frontier, and with `witness` 8 bytes for each operation so far; nothing else grows with the history.
+// The sweep stops at the call of an operation whose outcome is not known yet, and goes on when it is; so a
+// checker that is fed while a run goes on needs returned() or lost() for every call, sooner or later. Memory:
+// what is pending, the frontier, and with `witness` 8 bytes for each operation so far; nothing else grows
+// with the history.
 #pragma once
 
 #include <array>
@@ -47,11 +49,11 @@ struct CheckResult {
 
   Verdict verdict = Verdict::ok;
   WhyUnknown why = WhyUnknown::none;
-  // illegal: the operation at whose return no explanation was left, given what pending operations turned out to
-  // return. unknown: the one at which the check gave up.
+  // illegal: the operation at whose return no explanation was left, given what pending operations turned out
+  // to return. unknown: the one at which the check gave up.
   std::uint32_t offender = kNobody;
-  std::vector<std::uint32_t> order;    // ok, with witness: operations in a legal order
-  std::uint64_t steps = 0;             // of the model
+  std::vector<std::uint32_t> order;      // ok, with witness: operations in a legal order
+  std::uint64_t steps = 0;               // of the model
   std::uint64_t configurations_max = 0;  // the largest frontier
 };
 
@@ -63,7 +65,8 @@ class LinearizabilityChecker {
   // What the model's context points to must outlive the checker.
   explicit LinearizabilityChecker(const SequentialModel& model, CheckOptions options = {});
 
-  // Events in order of time; of events at one time calls come first. Times and outputs in `operation` are ignored.
+  // Events in order of time; of events at one time calls come first. Times and outputs in `operation` are
+  // ignored.
   Handle call(const Operation& operation);
   void returned(Handle handle, Words output);
   // Nobody will ever know: it stays open.
@@ -79,8 +82,8 @@ class LinearizabilityChecker {
   struct Pending {
     Operation operation;
     Outcome outcome = Outcome::awaited;
-    bool retired = false;    // the sweep is done with it
-    std::uint8_t slot = 0;   // closed and called: its slot
+    bool retired = false;   // the sweep is done with it
+    std::uint8_t slot = 0;  // closed and called: its slot
   };
   struct Event {
     Handle handle;
@@ -120,9 +123,9 @@ class LinearizabilityChecker {
   bool stopped_ = false;
   Handle calls_ = 0;
 
-  std::deque<Pending> pending_;   // from pending_base_ on
+  std::deque<Pending> pending_;  // from pending_base_ on
   Handle pending_base_ = 0;
-  std::deque<Event> events_;      // not swept yet
+  std::deque<Event> events_;  // not swept yet
 
   std::array<Active, kSlotsMax> closed_;
   Slots closed_used_ = 0;
@@ -130,16 +133,17 @@ class LinearizabilityChecker {
   std::array<Active, kSlotsMax> open_;
   Slots open_used_ = 0;
 
-  Frontier current_;   // explains everything swept
-  Frontier reached_;   // during a return: not yet past it
-  Frontier next_;      // during a return: past it
-  std::vector<Link> trail_;       // [0] is the empty order
+  Frontier current_;         // explains everything swept
+  Frontier reached_;         // during a return: not yet past it
+  Frontier next_;            // during a return: past it
+  std::vector<Link> trail_;  // [0] is the empty order
   std::size_t trail_limit_ = 0;
 };
 
-// A whole history at once, at most 2^32 - 2 operations in any order, none of which returned before it was called.
-// The result's operations are positions in `history`.
-[[nodiscard]] CheckResult check_linearizability(const SequentialModel& model, std::span<const Operation> history,
+// A whole history at once, at most 2^32 - 2 operations in any order, none of which returned before it was
+// called. The result's operations are positions in `history`.
+[[nodiscard]] CheckResult check_linearizability(const SequentialModel& model,
+                                                std::span<const Operation> history,
                                                 CheckOptions options = {});
 
 }  // namespace reel::model

@@ -9,10 +9,10 @@ constexpr std::uint64_t kOne = 1;
 
 Violation broken(const char* oracle, std::string_view what, TxnId id, const Transaction& claimed,
                  const Transaction& found) {
-  return violation(oracle, what, id, ": session ", claimed.session.high, "/", claimed.session.low, " sequence ",
-                   claimed.sequence, " time ", claimed.time, " digest ", claimed.digest, ", but session ",
-                   found.session.high, "/", found.session.low, " sequence ", found.sequence, " time ", found.time,
-                   " digest ", found.digest, " stands there");
+  return violation(oracle, what, id, ": session ", claimed.session.high, "/", claimed.session.low,
+                   " sequence ", claimed.sequence, " time ", claimed.time, " digest ", claimed.digest,
+                   ", but session ", found.session.high, "/", found.session.low, " sequence ", found.sequence,
+                   " time ", found.time, " digest ", found.digest, " stands there");
 }
 
 }  // namespace
@@ -61,7 +61,8 @@ void LogOracle::restarted(NodeId node) { progress_of(node).next = TxnId{}; }
 LogOracle::Finding LogOracle::applied(NodeId node, TxnId id, const Transaction& transaction) {
   Progress& progress = progress_of(node);
   if (id != progress.next) {
-    return violation("gap-free", "node ", node, " applies transaction ", id, " where ", progress.next, " must come");
+    return violation("gap-free", "node ", node, " applies transaction ", id, " where ", progress.next,
+                     " must come");
   }
   ++progress.next;
   if (id.value == log_.size()) return define(node, id, transaction);
@@ -122,7 +123,8 @@ LogOracle::Finding LogOracle::claim(TxnId id, const Claim& claim) {
   return std::nullopt;
 }
 
-LogOracle::Finding LogOracle::acknowledged(SessionId session, Sequence sequence, TxnId id, std::uint64_t time) {
+LogOracle::Finding LogOracle::acknowledged(SessionId session, Sequence sequence, TxnId id,
+                                           std::uint64_t time) {
   ++acknowledgements_;
   if (id >= acknowledged_end_) acknowledged_end_ = id + kOne;
   return claim(id, Claim{true, 0, Transaction{session, sequence, time, 0}});
@@ -144,7 +146,8 @@ LogOracle::Finding LogOracle::finish(std::span<const NodeId> core) const {
   if (!claims_.empty()) {
     const Claim& claim = claims_.begin()->second.front();
     return violation(claim.acknowledgement ? "durability" : "feed", "transaction ", claims_.begin()->first,
-                     claim.acknowledgement ? " was acknowledged" : " was delivered", ", but no node ever applied it");
+                     claim.acknowledgement ? " was acknowledged" : " was delivered",
+                     ", but no node ever applied it");
   }
   for (const NodeId node : core) {
     TxnId next;

@@ -1,17 +1,17 @@
-// The log oracle: what clients were promised, held against what nodes applied and what feeds delivered. One oracle
-// watches one partition. It is fed with three kinds of fact, in the order in which they happen:
+// The log oracle: what clients were promised, held against what nodes applied and what feeds delivered. One
+// oracle watches one partition. It is fed with three kinds of fact, in the order in which they happen:
 //   applied       a node's state machine took a transaction in; each life starts again at id 0 (restarted())
 //   acknowledged  a client was told that its request is committed
 //   fed           a reader got a transaction
 //
-// An acknowledgement or a delivery may come before any node reports the transaction applied; it is then a claim, kept
-// until somebody applies that id, and broken if nobody ever does.
+// An acknowledgement or a delivery may come before any node reports the transaction applied; it is then a
+// claim, kept until somebody applies that id, and broken if nobody ever does.
 //
-// Cost: O(1) a fact for the first node to apply an id, a comparison for every other. Memory: about 80 bytes for each
-// transaction of the log, and at most kClaimsMax claims.
+// Cost: O(1) a fact for the first node to apply an id, a comparison for every other. Memory: about 80 bytes
+// for each transaction of the log, and at most kClaimsMax claims.
 //
 // Names of what can be violated (stable):
-//   durability     an acknowledged transaction is not what stands at its id, or is gone from a node of the core
+//   durability     an acknowledged transaction is not what stands at its id, or is gone from the core
 //   exactly-once   one (session, sequence) stands at two ids
 //   gap-free       ids are not applied as 0, 1, 2, …
 //   divergence     two nodes applied different transactions at one id
@@ -89,7 +89,7 @@ class LogOracle {
   struct Claim {
     bool acknowledgement = false;  // otherwise a delivery
     Reader reader = 0;
-    Transaction transaction;       // of an acknowledgement the digest is unknown
+    Transaction transaction;  // of an acknowledgement the digest is unknown
   };
   struct Progress {
     NodeId node;
@@ -101,14 +101,14 @@ class LogOracle {
   Finding judge(TxnId id, const Claim& claim) const;
   Finding claim(TxnId id, const Claim& claim);
 
-  std::vector<Transaction> log_;             // by id, as the first node applied it
+  std::vector<Transaction> log_;  // by id, as the first node applied it
   RequestTable requests_;
-  std::vector<Progress> nodes_;              // in order of appearance
-  std::map<SessionId, Sequence> ordered_;    // the last sequence that was applied
-  std::map<Reader, TxnId> readers_;          // what comes next
+  std::vector<Progress> nodes_;            // in order of appearance
+  std::map<SessionId, Sequence> ordered_;  // the last sequence that was applied
+  std::map<Reader, TxnId> readers_;        // what comes next
   std::map<TxnId, std::vector<Claim>> claims_;
   std::size_t claims_size_ = 0;
-  TxnId acknowledged_end_;                   // one behind the highest acknowledged id
+  TxnId acknowledged_end_;  // one behind the highest acknowledged id
   std::uint64_t acknowledgements_ = 0;
   std::uint64_t deliveries_ = 0;
 };

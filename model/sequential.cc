@@ -74,12 +74,15 @@ void LogModel::seal(std::span<const Operation> history) {
 }
 
 SequentialModel LogModel::model() {
-  return {"log", 0, this,
-          [](void* self, State state, const Operation& operation) {
-            return static_cast<LogModel*>(self)->step(state, operation);
-          },
-          log_pure,
-          [](void* self, const Operation& operation) { return static_cast<LogModel*>(self)->idle(operation); }};
+  return {
+      "log",
+      0,
+      this,
+      [](void* self, State state, const Operation& operation) {
+        return static_cast<LogModel*>(self)->step(state, operation);
+      },
+      log_pure,
+      [](void* self, const Operation& operation) { return static_cast<LogModel*>(self)->idle(operation); }};
 }
 
 // It could only stand behind everything that anybody saw, where it changes nothing for anyone.

@@ -1,5 +1,5 @@
-// What an oracle says when a rule is broken. Oracles return values and never abort: the simulator turns a violation
-// into a finding with a seed, a trace and a signature made of the oracle's name.
+// What an oracle says when a rule is broken. Oracles return values and never abort: the simulator turns a
+// violation into a finding with a seed, a trace and a signature made of the oracle's name.
 #pragma once
 
 #include <cstdint>

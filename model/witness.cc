@@ -14,10 +14,12 @@ std::optional<std::string> check_witness(const SequentialModel& model, std::span
     if (placed[at]) return "operation " + std::to_string(at) + " stands twice in the order";
     placed[at] = true;
     state = model.step(model.context, state, history[at]);
-    if (state == kRefused) return "operation " + std::to_string(at) + " could not have this outcome at its place";
+    if (state == kRefused)
+      return "operation " + std::to_string(at) + " could not have this outcome at its place";
   }
   for (std::size_t at = 0; at < history.size(); ++at) {
-    if (!placed[at] && !history[at].open()) return "operation " + std::to_string(at) + " returned, but is left out";
+    if (!placed[at] && !history[at].open())
+      return "operation " + std::to_string(at) + " returned, but is left out";
   }
   // Nobody may stand before an operation that had returned when it was called: walked backwards.
   std::uint64_t first_return = Operation::kOpen;
