@@ -381,7 +381,7 @@ std::uint64_t digest(const ClientReply& reply) { return digest_of(reply); }
 // XXH3-64 of the call's scalars as 40 little-endian bytes seeds XXH3-64 of the block.
 std::uint64_t checksum_of(const AppendCall& call) {
   FieldWriter scalars;
-  scalars.u32(call.group.value);
+  scalars.u32(call.group.value - 1);  // the partition
   scalars.u32(call.count);
   scalars.u64(call.session.high);
   scalars.u64(call.session.low);

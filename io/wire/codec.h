@@ -39,8 +39,9 @@ extern const io::ParcelCodec kClientReplyCodec;
 [[nodiscard]] io::Parcel parcel(ClientReply reply);
 
 // The checksum fields of io/schema; how a stranger computes them is said there.
-// Of everything but the entries' payloads, which their identities cover (peers.capnp, PeerBatch.checksum).
-[[nodiscard]] std::uint64_t checksum_of(const PeerBatch& batch);
+// peers.capnp, PeerBatch.checksum: chained over the messages, `seed` being the sum so far. Covers everything but the
+// entries' payloads, which their identities cover.
+[[nodiscard]] std::uint64_t checksum_of(const PeerMessage& message, std::uint64_t seed);
 // client.capnp, AppendBatch.checksum.
 [[nodiscard]] std::uint64_t checksum_of(const AppendCall& call);
 // client.capnp, FeedBatch.checksum.

@@ -32,6 +32,7 @@ enum class Kind : std::uint8_t { peer_batch = 1, client_call = 2, client_reply =
 // Collects fields, and remembers blobs without copying them.
 class FieldWriter {
  public:
+  FieldWriter() { fields_.reserve(256); }
   void u8(std::uint8_t value) { put(value, 1); }
   void u16(std::uint16_t value) { put(value, 2); }
   void u32(std::uint32_t value) { put(value, 4); }

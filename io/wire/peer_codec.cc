@@ -59,19 +59,15 @@ void write_body(FieldWriter& out, const AppendReply& body) {
 }
 void write_body(FieldWriter&, const TimeoutNow&) {}
 
-void write(FieldWriter& out, const PeerBatch& batch) {
-  REEL_ASSERT(batch.messages.size() <= kPeerBatchMessagesMax);
-  out.u32(static_cast<std::uint32_t>(batch.messages.size()));
-  for (const PeerMessage& message : batch.messages) {
-    REEL_ASSERT(check(message).has_value());
-    out.u8(static_cast<std::uint8_t>(message.body.index() + 1));
-    out.u8(std::visit([](const auto& body) { return flags_of(body); }, message.body));
-    out.u16(0);
-    out.u32(message.group.value);
-    out.u64(message.term.value);
-    out.u64(message.incarnation.value);
-    std::visit([&](const auto& body) { write_body(out, body); }, message.body);
-  }
+void write(FieldWriter& out, const PeerMessage& message) {
+  REEL_ASSERT(check(message).has_value());
+  out.u8(static_cast<std::uint8_t>(message.body.index() + 1));
+  out.u8(std::visit([](const auto& body) { return flags_of(body); }, message.body));
+  out.u16(0);
+  out.u32(message.group.value);
+  out.u64(message.term.value);
+  out.u64(message.incarnation.value);
+  std::visit([&](const auto& body) { write_body(out, body); }, message.body);
 }
 
 EntryId read_id(FieldReader& in) {
@@ -181,15 +177,17 @@ std::size_t size_of(const PeerBatch& batch) {
 }  // namespace
 
 Bytes encode(const PeerBatch& batch) {
+  REEL_ASSERT(batch.messages.size() <= kPeerBatchMessagesMax);
   FieldWriter out;
-  write(out, batch);
+  out.u32(static_cast<std::uint32_t>(batch.messages.size()));
+  for (const PeerMessage& message : batch.messages) write(out, message);
   return out.frame(Kind::peer_batch);
 }
 
-std::uint64_t checksum_of(const PeerBatch& batch) {
+std::uint64_t checksum_of(const PeerMessage& message, std::uint64_t seed) {
   FieldWriter out;
-  write(out, batch);
-  return io::digest64(out.fields());
+  write(out, message);
+  return io::digest64(out.fields(), seed);
 }
 
 std::expected<PeerBatch, std::string> decode_peer_batch(const Bytes& frame) {

@@ -1,0 +1,428 @@
+#include "io/real/rpc_messages.h"
+
+#include "io/ports/assert.h"
+#include "io/ports/checksum.h"
+#include "io/wire/codec.h"
+#include "io/wire/limits.h"
+
+namespace reel::real {
+namespace {
+
+using schema::PeerMessage;
+
+capnp::Data::Reader data_of(const Bytes& bytes) {
+  return capnp::Data::Reader(reinterpret_cast<const kj::byte*>(bytes.data()), bytes.size());
+}
+
+capnp::Text::Reader text_of(const std::string& text) {
+  const std::size_t size = std::min<std::size_t>(text.size(), wire::kTextBytesMax);
+  return size == text.size() ? capnp::Text::Reader(text.c_str(), size) : capnp::Text::Reader("(too long)");
+}
+
+std::string string_of(capnp::Text::Reader text) {
+  return std::string(text.begin(), std::min<std::size_t>(text.size(), wire::kTextBytesMax));
+}
+
+std::unexpected<std::string> refuse(const char* why) { return std::unexpected<std::string>(why); }
+
+// ---- peers
+
+void write(schema::EntryId::Builder to, EntryId id) {
+  to.setTerm(id.term.value);
+  to.setIndex(id.index.value);
+}
+
+EntryId read(schema::EntryId::Reader from) {
+  EntryId id;
+  id.term = Term(from.getTerm());
+  id.index = Index(from.getIndex());
+  return id;
+}
+
+void write_body(schema::PeerMessage::Builder to, const VoteRequest& body) {
+  auto out = to.initVoteRequest();
+  out.setPre(body.pre);
+  out.setTransfer(body.transfer);
+  write(out.initLast(), body.last);
+}
+
+void write_body(schema::PeerMessage::Builder to, const VoteReply& body) {
+  auto out = to.initVoteReply();
+  out.setPre(body.pre);
+  out.setGranted(body.granted);
+  out.setAsked(body.asked.value);
+}
+
+void write_body(schema::PeerMessage::Builder to, const AppendRequest& body) {
+  auto out = to.initAppendRequest();
+  write(out.initPrevious(), body.previous);
+  out.setCommit(body.commit.value);
+  out.setRound(body.round);
+  auto entries = out.initEntries(static_cast<unsigned>(body.entries.size()));
+  for (unsigned i = 0; i < entries.size(); ++i) {
+    const Entry& entry = body.entries[i];
+    auto to_entry = entries[i];
+    write(to_entry.initId(), entry.identity.id());
+    to_entry.setKind(static_cast<schema::EntryKind>(entry.identity.kind));
+    to_entry.setChecksumLow(entry.identity.checksum.low);
+    to_entry.setChecksumHigh(entry.identity.checksum.high);
+    to_entry.setPayload(data_of(entry.payload));
+  }
+}
+
+void write_body(schema::PeerMessage::Builder to, const AppendReply& body) {
+  auto out = to.initAppendReply();
+  out.setAccepted(body.accepted);
+  out.setMatch(body.match.value);
+  write(out.initHint(), body.hint);
+  out.setRejected(body.rejected.value);
+  out.setRound(body.round);
+}
+
+void write_body(schema::PeerMessage::Builder to, const TimeoutNow&) { to.setTimeoutNow(); }
+
+std::expected<Entry, std::string> read(schema::Entry::Reader from, const FrameMemory& memory) {
+  Entry entry;
+  const EntryId id = read(from.getId());
+  const auto payload = from.getPayload();
+  if (payload.size() > kEntryBytesMax) return refuse("entry is larger than allowed");
+  const auto kind = static_cast<std::uint16_t>(from.getKind());
+  if (kind > static_cast<std::uint16_t>(kEntryKindMax)) return refuse("entry is of an unknown kind");
+  entry.identity.term = id.term;
+  entry.identity.index = id.index;
+  entry.identity.kind = static_cast<EntryKind>(kind);
+  entry.identity.size = static_cast<std::uint32_t>(payload.size());
+  entry.identity.checksum = {from.getChecksumLow(), from.getChecksumHigh()};
+  entry.payload = memory.share(payload);
+  if (io::checksum(entry.payload.span()) != entry.identity.checksum) {
+    return refuse("payload of an entry differs from its checksum");
+  }
+  return entry;
+}
+
+std::expected<AppendRequest, std::string> read(schema::AppendRequest::Reader from, const FrameMemory& memory) {
+  AppendRequest body;
+  body.previous = read(from.getPrevious());
+  body.commit = Index(from.getCommit());
+  body.round = from.getRound();
+  const auto entries = from.getEntries();
+  if (entries.size() > kAppendEntriesMax) return refuse("append request has too many entries");
+  body.entries.reserve(entries.size());
+  std::uint64_t bytes = 0;
+  for (const auto entry : entries) {
+    auto value = read(entry, memory);
+    if (!value) return std::unexpected(value.error());
+    bytes += value->identity.size;
+    if (bytes > kAppendBytesMax) return refuse("append request is larger than allowed");
+    body.entries.push_back(std::move(*value));
+  }
+  return body;
+}
+
+VoteRequest read(schema::VoteRequest::Reader from) {
+  VoteRequest body;
+  body.pre = from.getPre();
+  body.transfer = from.getTransfer();
+  body.last = read(from.getLast());
+  return body;
+}
+
+VoteReply read(schema::VoteReply::Reader from) {
+  VoteReply body;
+  body.pre = from.getPre();
+  body.granted = from.getGranted();
+  body.asked = Term(from.getAsked());
+  return body;
+}
+
+AppendReply read(schema::AppendReply::Reader from) {
+  AppendReply body;
+  body.accepted = from.getAccepted();
+  body.match = Index(from.getMatch());
+  body.hint = read(from.getHint());
+  body.rejected = Index(from.getRejected());
+  body.round = from.getRound();
+  return body;
+}
+
+}  // namespace
+
+std::uint64_t words_of(const reel::PeerMessage& message) {
+  std::uint64_t words = 24;
+  if (const auto* request = std::get_if<AppendRequest>(&message.body)) {
+    for (const Entry& entry : request->entries) words += 12 + entry.payload.size() / sizeof(capnp::word);
+  }
+  return words;
+}
+
+void write(schema::PeerMessage::Builder to, const reel::PeerMessage& message) {
+  to.setGroup(message.group.value);
+  to.setTerm(message.term.value);
+  to.setIncarnation(message.incarnation.value);
+  std::visit([&](const auto& body) { write_body(to, body); }, message.body);
+}
+
+std::expected<reel::PeerMessage, std::string> read(schema::PeerMessage::Reader from, const FrameMemory& memory) {
+  reel::PeerMessage message;
+  message.group = GroupId(from.getGroup());
+  message.term = Term(from.getTerm());
+  message.incarnation = Incarnation(from.getIncarnation());
+  switch (from.which()) {
+    case PeerMessage::VOTE_REQUEST: message.body = read(from.getVoteRequest()); break;
+    case PeerMessage::VOTE_REPLY: message.body = read(from.getVoteReply()); break;
+    case PeerMessage::APPEND_REPLY: message.body = read(from.getAppendReply()); break;
+    case PeerMessage::TIMEOUT_NOW: message.body = TimeoutNow{}; break;
+    case PeerMessage::APPEND_REQUEST: {
+      auto body = read(from.getAppendRequest(), memory);
+      if (!body) return std::unexpected(body.error());
+      message.body = std::move(*body);
+      break;
+    }
+    default: return refuse("message has an unknown body");
+  }
+  if (auto verdict = wire::check(message); !verdict) return std::unexpected(verdict.error());
+  return message;
+}
+
+// ---- clients
+
+void write(schema::CallError::Builder to, const CallError& error) {
+  to.setCode(static_cast<schema::ErrorCode>(error.code));
+  to.setHint(error.hint.value);
+  to.setRetryAfterNs(error.retry_after.ns < 0 ? 0 : static_cast<std::uint64_t>(error.retry_after.ns));
+  to.setLimit(error.limit);
+  to.setText(text_of(error.text));
+}
+
+CallError read(schema::CallError::Reader from) {
+  CallError error;
+  const auto code = static_cast<std::uint16_t>(from.getCode());
+  const bool known = code >= static_cast<std::uint16_t>(ErrorCode::not_leader) &&
+                     code <= static_cast<std::uint16_t>(ErrorCode::malformed);
+  // A newer server's error that we have no name for is at least not a success.
+  error.code = known ? static_cast<ErrorCode>(code) : ErrorCode::unavailable;
+  error.hint = NodeId(from.getHint());
+  error.retry_after.ns = static_cast<std::int64_t>(std::min<std::uint64_t>(from.getRetryAfterNs(), INT64_MAX));
+  error.limit = from.getLimit();
+  error.text = string_of(from.getText());
+  return error;
+}
+
+void write(schema::AppendBatch::Builder to, const AppendCall& call) {
+  to.setSessionHigh(call.session.high);
+  to.setSessionLow(call.session.low);
+  to.setFirstSequence(call.first.value);
+  to.setCount(call.count);
+  to.setOrdered(call.ordered);
+  to.setBlock(data_of(call.block));
+  to.setChecksum(wire::checksum_of(call));
+}
+
+std::expected<AppendCall, CallError> read(schema::AppendBatch::Reader from, GroupId group,
+                                          const FrameMemory& memory) {
+  const auto refuse_call = [](ErrorCode code, std::uint64_t limit, const char* text) {
+    CallError error;
+    error.code = code;
+    error.limit = limit;
+    error.text = text;
+    return std::unexpected(error);
+  };
+  const auto block = from.getBlock();
+  if (block.size() > kAppendCallBytesMax) {
+    return refuse_call(ErrorCode::too_large, kAppendCallBytesMax, "the block is too large: split the batch");
+  }
+  if (from.getCount() > kAppendCallCountMax) {
+    return refuse_call(ErrorCode::too_large, kAppendCallCountMax, "too many transactions: split the batch");
+  }
+  AppendCall call;
+  call.group = group;
+  call.session = {from.getSessionHigh(), from.getSessionLow()};
+  call.first = Sequence(from.getFirstSequence());
+  call.count = from.getCount();
+  call.ordered = from.getOrdered();
+  call.block = memory.share(block);
+  if (wire::checksum_of(call) != from.getChecksum()) {
+    return refuse_call(ErrorCode::malformed, 0, "the batch differs from its checksum: send it again");
+  }
+  if (auto verdict = wire::check(ClientCall(call)); !verdict) {
+    return refuse_call(ErrorCode::malformed, 0, verdict.error().c_str());
+  }
+  return call;
+}
+
+capnp::MessageSize size_hint(const ClientReply& reply) {
+  std::uint64_t words = 32;
+  if (const auto* append = std::get_if<AppendResult>(&reply)) words += append->runs.size() * 4;
+  if (const auto* feed = std::get_if<FeedResult>(&reply)) {
+    for (const Bytes& entry : feed->entries) words += 2 + entry.size() / sizeof(capnp::word);
+  }
+  if (const auto* status = std::get_if<StatusResult>(&reply)) words += 32 + status->groups.size() * 24;
+  return {words, 0};
+}
+
+void write(schema::AppendResult::Builder to, const ClientReply& reply) {
+  if (const auto* error = std::get_if<CallError>(&reply)) return write(to.initError(), *error);
+  const auto* result = std::get_if<AppendResult>(&reply);
+  REEL_CHECK(result != nullptr);
+  auto runs = to.initCommitted(static_cast<unsigned>(result->runs.size()));
+  for (unsigned i = 0; i < runs.size(); ++i) {
+    const CommittedRun& run = result->runs[i];
+    runs[i].setFirst(run.first.value);
+    runs[i].setCount(run.count);
+    runs[i].setId(run.id.value);
+    runs[i].setTime(run.time);
+  }
+}
+
+void write(schema::FeedResult::Builder to, const ClientReply& reply) {
+  if (const auto* error = std::get_if<CallError>(&reply)) return write(to.initError(), *error);
+  const auto* result = std::get_if<FeedResult>(&reply);
+  REEL_CHECK(result != nullptr);
+  auto batch = to.initEntries();
+  batch.setHighWater(result->high_water.value);
+  batch.setChecksum(wire::checksum_of(*result));
+  auto entries = batch.initEntries(static_cast<unsigned>(result->entries.size()));
+  for (unsigned i = 0; i < entries.size(); ++i) entries.set(i, data_of(result->entries[i]));
+}
+
+void write(schema::HighWaterResult::Builder to, const ClientReply& reply) {
+  if (const auto* error = std::get_if<CallError>(&reply)) return write(to.initError(), *error);
+  const auto* result = std::get_if<HighWaterResult>(&reply);
+  REEL_CHECK(result != nullptr);
+  to.setHighWater(result->high_water.value);
+}
+
+namespace {
+
+void write(schema::Status::Group::Builder to, const GroupStatus& group) {
+  to.setGroup(group.group.value);
+  to.setRole(static_cast<schema::Role>(group.role));
+  to.setTerm(group.term.value);
+  to.setLeader(group.leader.value);
+  to.setFirstIndex(group.first.value);
+  to.setLastIndex(group.last.value);
+  to.setCommitIndex(group.commit.value);
+  to.setAppliedIndex(group.applied.value);
+  to.setHighWater(group.high_water.value);
+  to.setSessions(group.sessions);
+  auto peers = to.initPeers(static_cast<unsigned>(group.peers.size()));
+  for (unsigned i = 0; i < peers.size(); ++i) {
+    peers[i].setNode(group.peers[i].node.value);
+    peers[i].setMatchIndex(group.peers[i].match.value);
+    peers[i].setConnected(group.peers[i].connected);
+  }
+}
+
+std::expected<GroupStatus, std::string> read(schema::Status::Group::Reader from) {
+  GroupStatus group;
+  group.group = GroupId(from.getGroup());
+  const auto role = static_cast<std::uint16_t>(from.getRole());
+  if (role > static_cast<std::uint16_t>(Role::leader)) return refuse("unknown role");
+  group.role = static_cast<Role>(role);
+  group.term = Term(from.getTerm());
+  group.leader = NodeId(from.getLeader());
+  group.first = Index(from.getFirstIndex());
+  group.last = Index(from.getLastIndex());
+  group.commit = Index(from.getCommitIndex());
+  group.applied = Index(from.getAppliedIndex());
+  group.high_water = TxnId(from.getHighWater());
+  group.sessions = from.getSessions();
+  const auto peers = from.getPeers();
+  if (peers.size() > wire::kPeerStatusesMax) return refuse("status of a group has too many peers");
+  for (const auto peer : peers) {
+    PeerStatus status;
+    status.node = NodeId(peer.getNode());
+    status.match = Index(peer.getMatchIndex());
+    status.connected = peer.getConnected();
+    group.peers.push_back(status);
+  }
+  return group;
+}
+
+}  // namespace
+
+void write(schema::StatusResult::Builder to, const ClientReply& reply) {
+  if (const auto* error = std::get_if<CallError>(&reply)) return write(to.initError(), *error);
+  const auto* result = std::get_if<StatusResult>(&reply);
+  REEL_CHECK(result != nullptr);
+  auto out = to.initStatus();
+  out.setNode(result->node.value);
+  out.setCluster(result->cluster);
+  out.setIncarnation(result->incarnation.value);
+  out.setVersion(text_of(result->version));
+  out.setReady(result->ready);
+  out.setDisk(text_of(result->disk));
+  out.setJournalBytes(result->journal_bytes);
+  out.setJournalFiles(result->journal_files);
+  out.setSyncs(result->syncs);
+  out.setDurableLsn(result->durable.value);
+  auto groups = out.initGroups(static_cast<unsigned>(result->groups.size()));
+  for (unsigned i = 0; i < groups.size(); ++i) write(groups[i], result->groups[i]);
+}
+
+ReadReply read(schema::AppendResult::Reader from) {
+  if (from.isError()) return read(from.getError());
+  if (!from.isCommitted()) return refuse("unknown answer to an append");
+  const auto runs = from.getCommitted();
+  if (runs.size() > kAppendCallCountMax) return refuse("append result has too many runs");
+  AppendResult result;
+  result.runs.reserve(runs.size());
+  for (const auto run : runs) {
+    result.runs.push_back({Sequence(run.getFirst()), run.getCount(), TxnId(run.getId()), run.getTime()});
+  }
+  return result;
+}
+
+ReadReply read(schema::FeedResult::Reader from, const FrameMemory& memory) {
+  if (from.isError()) return read(from.getError());
+  if (!from.isEntries()) return refuse("unknown answer to a feed");
+  const auto batch = from.getEntries();
+  const auto entries = batch.getEntries();
+  if (entries.size() > wire::kFeedResultEntriesMax) return refuse("feed result has too many entries");
+  FeedResult result;
+  result.high_water = TxnId(batch.getHighWater());
+  result.entries.reserve(entries.size());
+  std::uint64_t bytes = 0;
+  for (const auto entry : entries) {
+    bytes += entry.size();
+    if (entry.size() > kEntryBytesMax || bytes > wire::kFeedResultBytesMax) {
+      return refuse("feed result is larger than allowed");
+    }
+    result.entries.push_back(memory.share(entry));
+  }
+  if (wire::checksum_of(result) != batch.getChecksum()) return refuse("feed result differs from its checksum");
+  return result;
+}
+
+ReadReply read(schema::HighWaterResult::Reader from) {
+  if (from.isError()) return read(from.getError());
+  if (!from.isHighWater()) return refuse("unknown answer to a high-water call");
+  return HighWaterResult{TxnId(from.getHighWater())};
+}
+
+ReadReply read(schema::StatusResult::Reader from) {
+  if (from.isError()) return read(from.getError());
+  if (!from.isStatus()) return refuse("unknown answer to a status call");
+  const auto status = from.getStatus();
+  StatusResult result;
+  result.node = NodeId(status.getNode());
+  result.cluster = status.getCluster();
+  result.incarnation = Incarnation(status.getIncarnation());
+  result.version = string_of(status.getVersion());
+  result.ready = status.getReady();
+  result.disk = string_of(status.getDisk());
+  result.journal_bytes = status.getJournalBytes();
+  result.journal_files = status.getJournalFiles();
+  result.syncs = status.getSyncs();
+  result.durable = Lsn(status.getDurableLsn());
+  const auto groups = status.getGroups();
+  if (groups.size() > kGroupsMax) return refuse("status has too many groups");
+  for (const auto group : groups) {
+    auto value = read(group);
+    if (!value) return std::unexpected(value.error());
+    result.groups.push_back(std::move(*value));
+  }
+  return result;
+}
+
+}  // namespace reel::real

@@ -1,0 +1,404 @@
+#include "io/real/rpc_remote.h"
+
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "io/ports/assert.h"
+#include "io/ports/checksum.h"
+#include "io/real/rpc_connection.h"
+#include "io/real/rpc_messages.h"
+#include "io/real/rpc_network.h"
+#include "io/wire/codec.h"
+#include "io/wire/limits.h"
+
+namespace reel::real {
+namespace {
+
+CallError error_of(ErrorCode code, std::uint64_t limit, std::string text) {
+  CallError error;
+  error.code = code;
+  error.limit = limit;
+  error.text = std::move(text);
+  return error;
+}
+
+// What no node would take is answered here, without sending megabytes to be told so.
+std::optional<CallError> refusal_of(const ClientCall& call) {
+  if (const auto* append = std::get_if<AppendCall>(&call)) {
+    if (append->block.size() > kAppendCallBytesMax) {
+      return error_of(ErrorCode::too_large, kAppendCallBytesMax, "the block is too large: split the batch");
+    }
+    if (append->count > kAppendCallCountMax) {
+      return error_of(ErrorCode::too_large, kAppendCallCountMax, "too many transactions: split the batch");
+    }
+  }
+  const wire::Verdict verdict = wire::check(call);
+  if (!verdict) return error_of(ErrorCode::malformed, 0, verdict.error());
+  return std::nullopt;
+}
+
+// What one connection offers for one partition. Objects are asked for once, and calls are pipelined on the promise.
+struct PartitionObjects {
+  kj::Maybe<schema::Partition::Client> writer;
+  kj::Maybe<schema::Reader::Client> reader;
+  // Why the node refused an object; calls on it only say that they failed.
+  std::optional<CallError> refusal;
+  kj::Promise<void> asking_writer = nullptr;
+  kj::Promise<void> asking_reader = nullptr;
+};
+
+}  // namespace
+
+// A logged-in connection; without a connection the login was refused.
+struct RpcRemote::Login {
+  kj::Own<RpcConnection> connection;
+  schema::Session::Client session = nullptr;
+  Found found;
+};
+
+// Calls that ended without an answer from elsewhere end at the host from here, outside of call(); promises that ended
+// die here, outside of themselves.
+class RpcRemote::Outcomes final : private Outlet {
+ public:
+  explicit Outcomes(RpcRemote& remote) : remote_(remote) {}
+  ~Outcomes() noexcept override { remote_.transport_.forget(*this); }
+
+  // An empty parcel: the call failed.
+  void add(io::CallId call, io::Parcel reply) {
+    outcomes_.emplace_back(call, std::move(reply));
+    remote_.transport_.mark(*this);
+  }
+  void remove(io::CallId call) {
+    std::erase_if(outcomes_, [call](const auto& outcome) { return outcome.first == call; });
+  }
+  void bury(kj::Promise<void> promise) {
+    ended_.push_back(kj::mv(promise));
+    remote_.transport_.mark(*this);
+  }
+
+ private:
+  void flush() override {
+    ended_.clear();
+    while (!outcomes_.empty()) {
+      auto [call, reply] = std::move(outcomes_.front());
+      outcomes_.pop_front();
+      if (remote_.host_ == nullptr) continue;
+      if (reply) {
+        remote_.host_->on_reply(call, std::move(reply));
+      } else {
+        remote_.host_->on_call_failed(call);
+      }
+    }
+  }
+
+  RpcRemote& remote_;
+  std::deque<std::pair<io::CallId, io::Parcel>> outcomes_;
+  std::vector<kj::Promise<void>> ended_;
+};
+
+// One node: its connection, and the calls that wait for it.
+class RpcRemote::Target {
+ public:
+  Target(RpcRemote& remote, NodeId node, std::string address)
+      : remote_(remote), transport_(remote.transport_), node_(node), address_(std::move(address)) {}
+
+  const std::string& address() const { return address_; }
+  const std::string& last_error() const { return last_error_; }
+
+  // The call is in calls_, with its body.
+  void start(io::CallId call);
+  // Takes a connection that discover() made.
+  void adopt(Login login);
+
+ private:
+  kj::Promise<void> attempt();
+  kj::Promise<void> stay(Login login);
+  void lost(const std::string& why);
+  void dispatch(io::CallId call);
+  kj::Promise<void> send(io::CallId id, const AppendCall& call);
+  kj::Promise<void> send(io::CallId id, const FeedCall& call);
+  kj::Promise<void> send(io::CallId id, const HighWaterCall& call);
+  kj::Promise<void> send(io::CallId id, const StatusCall& call);
+  schema::Partition::Client writer(GroupId group);
+  schema::Reader::Client reader(GroupId group);
+  void answer(io::CallId id, ReadReply reply);
+  void no_answer(io::CallId id, GroupId group, kj::Exception&& exception);
+
+  RpcRemote& remote_;
+  Transport& transport_;
+  NodeId node_;
+  std::string address_;
+  std::string last_error_;
+  std::uint32_t failures_ = 0;  // attempts in a row
+  bool busy_ = false;           // connecting, connected, or pausing before the next attempt
+  std::deque<io::CallId> waiting_;
+  kj::Own<RpcConnection> connection_;
+  kj::Maybe<schema::Session::Client> session_;
+  std::map<GroupId, PartitionObjects> partitions_;
+  kj::Promise<void> life_ = nullptr;
+};
+
+// ---- the connection of a target
+
+kj::Promise<RpcRemote::Login> RpcRemote::log_in(const std::string& address) {
+  auto login = dialer_.dial(address).then([this, address](kj::Own<kj::AsyncIoStream>&& stream) {
+    auto connection = kj::heap<RpcConnection>(transport_, kj::mv(stream));
+    auto request = connection->bootstrap().castAs<schema::Reel>().loginRequest();
+    request.setToken(options_.token.c_str());
+    request.setSchemaVersion(kSchemaVersion);
+    return request.send().then([address, connection = kj::mv(connection)](auto&& answer) mutable {
+      Login result;
+      result.found.address = address;
+      if (answer.hasError()) {
+        result.found.unauthorized = true;
+        result.found.error = "login refused: " + read(answer.getError()).text;
+        return result;
+      }
+      result.connection = kj::mv(connection);
+      result.session = answer.getSession();
+      result.found.node = NodeId(answer.getNode().getNode());
+      result.found.cluster = io::ClusterId(answer.getNode().getCluster());
+      result.found.incarnation = Incarnation(answer.getNode().getIncarnation());
+      return result;
+    });
+  });
+  return transport_.timer().timeoutAfter(options_.connect_timeout.ns * kj::NANOSECONDS, kj::mv(login));
+}
+
+void RpcRemote::Target::start(io::CallId call) {
+  if (session_ != nullptr) return dispatch(call);
+  waiting_.push_back(call);
+  if (std::exchange(busy_, true)) return;
+  kj::Promise<void> pause = kj::READY_NOW;
+  if (failures_ > 0) {
+    const RpcRemoteOptions& options = remote_.options_;
+    const std::uint64_t seed = io::keyed_hash(options.seed, {node_.value});
+    const io::Duration wait = reconnect_pause(options.backoff_min, options.backoff_max, failures_, seed);
+    pause = transport_.timer().afterDelay(wait.ns * kj::NANOSECONDS);
+  }
+  life_ = pause.then([this] { return attempt(); }).eagerlyEvaluate(nullptr);
+}
+
+void RpcRemote::Target::adopt(Login login) {
+  if (std::exchange(busy_, true)) return;
+  life_ = stay(std::move(login)).eagerlyEvaluate(nullptr);
+}
+
+kj::Promise<void> RpcRemote::Target::attempt() {
+  return remote_.log_in(address_).then(
+      [this](Login&& login) -> kj::Promise<void> {
+        if (login.connection.get() == nullptr) {
+          lost(login.found.error);
+          return kj::READY_NOW;
+        }
+        if (login.found.node != node_) {
+          lost("node " + std::to_string(login.found.node.value) + " answers there");
+          return kj::READY_NOW;
+        }
+        return stay(std::move(login));
+      },
+      [this](kj::Exception&& exception) { lost(exception.getDescription().cStr()); });
+}
+
+kj::Promise<void> RpcRemote::Target::stay(Login login) {
+  transport_.note_activity();
+  connection_ = kj::mv(login.connection);
+  session_ = kj::mv(login.session);
+  failures_ = 0;
+  last_error_.clear();
+  for (const io::CallId call : std::exchange(waiting_, {})) dispatch(call);
+  return connection_->on_disconnect()
+      .then([] { return std::string("the node closed the connection"); },
+            [](kj::Exception&& exception) { return std::string(exception.getDescription().cStr()); })
+      .then([this](std::string&& why) {
+        // In an event of its own: the connection must not die inside a callback of itself.
+        return kj::evalLater([this, why = std::move(why)] { lost(why); });
+      });
+}
+
+void RpcRemote::Target::lost(const std::string& why) {
+  transport_.note_activity();
+  if (session_ == nullptr) ++failures_;
+  last_error_ = why;
+  partitions_.clear();
+  session_ = nullptr;
+  connection_ = nullptr;  // calls on it fail by themselves
+  busy_ = false;
+  for (const io::CallId call : std::exchange(waiting_, {})) remote_.fail(call);
+}
+
+// ---- calls of a target
+
+void RpcRemote::Target::dispatch(io::CallId id) {
+  const auto found = remote_.calls_.find(id);
+  if (found == remote_.calls_.end()) return;  // cancelled while it waited
+  const io::Parcel body = std::exchange(found->second.body, {});
+  found->second.answer = std::visit([&](const auto& call) { return send(id, call); }, body.get<ClientCall>())
+                             .eagerlyEvaluate(nullptr);
+}
+
+schema::Partition::Client RpcRemote::Target::writer(GroupId group) {
+  PartitionObjects& objects = partitions_[group];
+  KJ_IF_MAYBE(writer, objects.writer) return *writer;
+  auto request = KJ_ASSERT_NONNULL(session_).partitionRequest();
+  request.setPartition(partition_of(group));
+  auto promise = request.send();
+  schema::Partition::Client client = promise.getPartition();
+  objects.asking_writer = promise
+                              .then([&objects](auto&& answer) {
+                                if (answer.hasError()) objects.refusal = read(answer.getError());
+                              })
+                              .eagerlyEvaluate([](kj::Exception&&) {});
+  objects.writer = client;
+  return client;
+}
+
+schema::Reader::Client RpcRemote::Target::reader(GroupId group) {
+  PartitionObjects& objects = partitions_[group];
+  KJ_IF_MAYBE(reader, objects.reader) return *reader;
+  auto request = KJ_ASSERT_NONNULL(session_).readerRequest();
+  request.setPartition(partition_of(group));
+  auto promise = request.send();
+  schema::Reader::Client client = promise.getReader();
+  objects.asking_reader = promise
+                              .then([&objects](auto&& answer) {
+                                if (answer.hasError()) objects.refusal = read(answer.getError());
+                              })
+                              .eagerlyEvaluate([](kj::Exception&&) {});
+  objects.reader = client;
+  return client;
+}
+
+kj::Promise<void> RpcRemote::Target::send(io::CallId id, const AppendCall& call) {
+  const capnp::MessageSize size{call.block.size() / sizeof(capnp::word) + 24, 0};
+  auto request = writer(call.group).appendRequest(size);
+  write(request.initBatch(), call);
+  return request.send().then([this, id](auto&& results) { answer(id, read(results)); },
+                             [this, id, group = call.group](kj::Exception&& exception) {
+                               no_answer(id, group, kj::mv(exception));
+                             });
+}
+
+kj::Promise<void> RpcRemote::Target::send(io::CallId id, const FeedCall& call) {
+  auto request = reader(call.group).feedRequest();
+  request.setFrom(call.from.value);
+  request.setCredit(call.bytes_max);
+  request.setWaitNs(static_cast<std::uint64_t>(call.wait.ns));
+  return request.send().then(
+      [this, id, memory = connection_->stream().memory()](auto&& results) { answer(id, read(results, *memory)); },
+      [this, id, group = call.group](kj::Exception&& exception) { no_answer(id, group, kj::mv(exception)); });
+}
+
+kj::Promise<void> RpcRemote::Target::send(io::CallId id, const HighWaterCall& call) {
+  auto request = reader(call.group).highWaterRequest();
+  request.setLinearizable(call.linearizable);
+  return request.send().then([this, id](auto&& results) { answer(id, read(results)); },
+                             [this, id, group = call.group](kj::Exception&& exception) {
+                               no_answer(id, group, kj::mv(exception));
+                             });
+}
+
+kj::Promise<void> RpcRemote::Target::send(io::CallId id, const StatusCall&) {
+  return KJ_ASSERT_NONNULL(session_).statusRequest().send().then(
+      [this, id](auto&& results) { answer(id, read(results)); },
+      [this, id](kj::Exception&& exception) { no_answer(id, GroupId(0), kj::mv(exception)); });
+}
+
+void RpcRemote::Target::answer(io::CallId id, ReadReply reply) {
+  transport_.note_activity();
+  if (reply) return remote_.finish(id, wire::parcel(std::move(*reply)));
+  transport_.notice("an answer from " + address_ + " was refused: " + reply.error());
+  remote_.finish(id, {});
+}
+
+void RpcRemote::Target::no_answer(io::CallId id, GroupId group, kj::Exception&& exception) {
+  transport_.note_activity();
+  const auto objects = partitions_.find(group);
+  if (objects != partitions_.end() && objects->second.refusal) {
+    return remote_.finish(id, wire::parcel(ClientReply(*objects->second.refusal)));
+  }
+  last_error_ = exception.getDescription().cStr();
+  remote_.finish(id, {});
+}
+
+// ---- the remote
+
+RpcRemote::RpcRemote(Transport& transport, Dialer& dialer, RpcRemoteOptions options)
+    : transport_(transport),
+      dialer_(dialer),
+      options_(std::move(options)),
+      outcomes_(std::make_unique<Outcomes>(*this)) {}
+
+RpcRemote::~RpcRemote() noexcept { host_ = nullptr; }
+
+void RpcRemote::set_address(NodeId node, const std::string& address) {
+  const auto found = targets_.find(node);
+  if (found != targets_.end() && found->second->address() == address) return;
+  REEL_CHECK(found == targets_.end());  // calls may be on their way: a node keeps its address
+  target(node, address);
+}
+
+RpcRemote::Target& RpcRemote::target(NodeId node, const std::string& address) {
+  auto& slot = targets_[node];
+  if (slot == nullptr) slot = std::make_unique<Target>(*this, node, address);
+  return *slot;
+}
+
+kj::Promise<std::vector<Found>> RpcRemote::discover(const std::vector<std::string>& addresses) {
+  auto searches = kj::heapArrayBuilder<kj::Promise<Found>>(addresses.size());
+  for (const std::string& address : addresses) {
+    searches.add(log_in(address).then(
+        [this, address](Login&& login) {
+          Found found = login.found;
+          if (login.connection.get() != nullptr) target(found.node, address).adopt(std::move(login));
+          return found;
+        },
+        [address](kj::Exception&& exception) {
+          Found found;
+          found.address = address;
+          found.error = exception.getDescription().cStr();
+          return found;
+        }));
+  }
+  return kj::joinPromises(searches.finish()).then([](kj::Array<Found>&& all) {
+    return std::vector<Found>(all.begin(), all.end());
+  });
+}
+
+void RpcRemote::call(NodeId to, io::CallId id, io::Parcel body) {
+  const ClientCall& call = body.get<ClientCall>();
+  if (const auto refusal = refusal_of(call)) return outcomes_->add(id, wire::parcel(ClientReply(*refusal)));
+  const auto found = targets_.find(to);
+  if (found == targets_.end() || calls_.size() >= options_.calls_max) return outcomes_->add(id, {});
+  const bool fresh = calls_.try_emplace(id, Call{std::move(body)}).second;
+  REEL_CHECK(fresh);
+  found->second->start(id);
+}
+
+void RpcRemote::cancel(io::CallId id) {
+  // A call that still waits for its connection is skipped when its turn comes.
+  calls_.erase(id);
+  outcomes_->remove(id);
+}
+
+void RpcRemote::finish(io::CallId id, io::Parcel reply) {
+  const auto found = calls_.find(id);
+  if (found == calls_.end()) return;
+  outcomes_->bury(kj::mv(found->second.answer));
+  calls_.erase(found);
+  if (host_ == nullptr) return;
+  if (reply) return host_->on_reply(id, std::move(reply));
+  host_->on_call_failed(id);
+}
+
+void RpcRemote::fail(io::CallId id) {
+  if (calls_.erase(id) != 0) outcomes_->add(id, {});
+}
+
+std::string RpcRemote::last_error(NodeId node) const {
+  const auto found = targets_.find(node);
+  return found == targets_.end() ? "no address" : found->second->last_error();
+}
+
+}  // namespace reel::real
