@@ -8,8 +8,8 @@
 namespace reel::sim {
 namespace {
 
-// log2(1 + i/256) in 16 binary places, by squaring: the digit is 1 when the square passes 2. No floating point, so
-// the table is the same everywhere.
+// log2(1 + i/256) in 16 binary places, by squaring: the digit is 1 when the square passes 2. No floating
+// point, so the table is the same everywhere.
 constexpr std::array<std::uint32_t, 257> make_log2_table() {
   std::array<std::uint32_t, 257> table{};
   for (std::uint32_t i = 0; i <= 256; ++i) {

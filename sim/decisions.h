@@ -1,7 +1,7 @@
-// The one decision stream. Every non-deterministic choice of a run passes through Decisions, keyed by
-// (kind, place, node, counter): a draw is a keyed hash of the seed, never a position in a stream, so taking one choice
-// away does not shift the others (design.md §8). A seed feeds it; overrides replay, edit or shrink it; a listener
-// records it. Integers only: the same key gives the same value under every compiler.
+// The one decision stream. Every non-deterministic choice of a run passes through Decisions, keyed by (kind,
+// place, node, counter): a draw is a keyed hash of the seed, never a position in a stream, so taking one
+// choice away does not shift the others (design.md §8). A seed feeds it; overrides replay, edit or shrink it;
+// a listener records it. Integers only: the same key gives the same value under every compiler.
 #pragma once
 
 #include <algorithm>
@@ -79,8 +79,8 @@ class Decisions {
   explicit Decisions(std::uint64_t seed, Missing missing = Missing::seeded)
       : seed_(seed), missing_(missing), plain_(missing == Missing::seeded) {}
 
-  // Replaces the results of the named choices. Values outside a choice's range are cut to it, so an edited list
-  // stays legal whatever the code around it became. Later entries win.
+  // Replaces the results of the named choices. Values outside a choice's range are cut to it, so an edited
+  // list stays legal whatever the code around it became. Later entries win.
   void override_with(std::span<const Override> overrides);
   void set_listener(DecisionListener* listener);
 
@@ -139,6 +139,16 @@ class Decisions {
   bool plain_;  // neither overrides, nor a listener, nor neutral: the fast way
   DecisionListener* listener_ = nullptr;
   std::unordered_map<ChoiceKey, std::uint64_t, ChoiceKeyHash> overrides_;  // looked up, never iterated
+};
+
+// Keeps every draw of a run: what a shrinker starts from. Twenty-odd bytes per draw.
+class DecisionLog final : public DecisionListener {
+ public:
+  void on_draw(const ChoiceKey& key, std::uint64_t value) override { draws_.push_back({key, value}); }
+  const std::vector<Override>& draws() const { return draws_; }
+
+ private:
+  std::vector<Override> draws_;
 };
 
 }  // namespace reel::sim

@@ -39,7 +39,7 @@ std::uint64_t sector_key(std::uint64_t serial, std::uint64_t sector) { return (s
 
 }  // namespace
 
-// ---- life of an operation ---------------------------------------------------------------------------------------
+// ---- life of an operation ---------------------------------------------------------------------------------
 
 Disk::Submitted Disk::submit(io::DiskRequest request, io::Instant now) {
   REEL_CHECK(in_flight_ < kInFlightMax);
@@ -160,7 +160,7 @@ io::Instant Disk::completion_time(const io::DiskRequest& request, io::Instant no
   return done;
 }
 
-// ---- names and handles --------------------------------------------------------------------------------------------
+// ---- names and handles ------------------------------------------------------------------------------------
 
 Disk::Inode Disk::inode_of(io::FileId file) const {
   for (const auto& [id, inode] : handles_) {
@@ -255,7 +255,7 @@ void Disk::close(io::FileId file) {
   collect();
 }
 
-// ---- content ------------------------------------------------------------------------------------------------------
+// ---- content ----------------------------------------------------------------------------------------------
 
 std::vector<Disk::Page> Disk::pages_of(const io::DiskRequest& request) {
   std::vector<Page> pages;
@@ -327,7 +327,7 @@ void Disk::sync_directory(std::uint64_t covered) {
   collect();
 }
 
-// ---- crash ----------------------------------------------------------------------------------------------------------
+// ---- crash ------------------------------------------------------------------------------------------------
 
 void Disk::crash(const DiskCrash& how) {
   handles_.clear();
@@ -440,8 +440,8 @@ Disk::Fate Disk::fate_of_write(const VolatileWrite& write, const DiskCrash& how)
   return fate;
 }
 
-// Replaces the sectors of a write that did not survive by what is there, and at most one by something damaged.
-// `cached`: the machine has power, so sectors are old or new, and whole.
+// Replaces the sectors of a write that did not survive by what is there, and at most one by something
+// damaged. `cached`: the machine has power, so sectors are old or new, and whole.
 void Disk::tear(VolatileWrite& write, const std::vector<Page>& image, bool cached) {
   enum Pattern : std::uint64_t { kPrefix, kSuffix, kHoles, kOneBad, kPatterns };
   const std::uint64_t count = write.pages.size();
@@ -494,7 +494,7 @@ Disk::Page Disk::damaged(const Page& before, const Page& after, std::uint64_t ke
   return std::move(buffer).freeze();
 }
 
-// ---- inspection -----------------------------------------------------------------------------------------------------
+// ---- inspection -------------------------------------------------------------------------------------------
 
 void Disk::install(const std::string& name, std::span<const std::byte> content, std::uint64_t size) {
   REEL_CHECK(allowed_name(name) && handles_.empty() && in_flight_ == 0);

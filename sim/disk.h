@@ -1,9 +1,11 @@
-// The disk of one machine: files in memory that survive crashes. Per file there is what reads see (the cache), what is
-// durable, and the ordered list of volatile operations between the two. Pages are slices of the written buffers, so a
-// write copies nothing, and pages that were never written are zeros that take no memory.
+// The disk of one machine: files in memory that survive crashes. Per file there is what reads see (the
+// cache), what is durable, and the ordered list of volatile operations between the two. Pages are slices of
+// the written buffers, so a write copies nothing, and pages that were never written are zeros that take no
+// memory.
 //
-// A crash draws the fate of every volatile operation and of every operation in flight (reference/simulation.md §6.4).
-// The contract of io/ports/disk.h is asserted: overlap, alignment, unknown files.
+// A crash draws the fate of every volatile operation and of every operation in flight
+// (reference/simulation.md §6.4). The contract of io/ports/disk.h is asserted: overlap, alignment, unknown
+// files.
 #pragma once
 
 #include <algorithm>
@@ -31,8 +33,8 @@ struct DiskOptions {
   std::uint64_t capacity_bytes = 0;                 // create() answers no_space beyond it; 0: no limit
 };
 
-// What a crash does to the disk. Without `power` the page cache survives (SIGKILL): only operations in flight are in
-// doubt, and what was completed but not synced stays volatile, for a later power loss to take.
+// What a crash does to the disk. Without `power` the page cache survives (SIGKILL): only operations in flight
+// are in doubt, and what was completed but not synced stays volatile, for a later power loss to take.
 struct DiskCrash {
   bool power = false;
   bool loss = false;     // disk.crash_loss: with power, completed but unsynced operations may be lost
@@ -45,7 +47,7 @@ class Disk {
   Disk(const DiskOptions& options, Decisions& decisions, FaultCounters& counters, std::uint32_t machine)
       : options_(options), decisions_(decisions), counters_(counters), machine_(machine) {}
 
-  // Called by the world. -------------------------------------------------------------------------------------------
+  // Called by the world. ------------------------------------------------------------------------------------
   struct Submitted {
     std::uint32_t slot = 0;    // of the pending operation
     io::Instant done;          // when complete() is due, in world time
@@ -57,7 +59,7 @@ class Disk {
   // Everything in flight and every handle is gone. The counters learn which kinds changed anything.
   void crash(const DiskCrash& how);
 
-  // Faults. --------------------------------------------------------------------------------------------------------
+  // Faults. -------------------------------------------------------------------------------------------------
   // disk.latency: an exponential of this mean on top of every operation; zero ends it.
   void set_extra_latency(io::Duration mean) {
     extra_mean_ = mean;
@@ -72,9 +74,9 @@ class Disk {
   // True once per stall: an operation has to wait for its end.
   bool stall_begins_to_bite() { return !std::exchange(stall_fired_, true); }
 
-  // Inspection and provisioning (tests, oracles, `init`): at rest, without events. ---------------------------------
-  // A durable file with this content, zero-filled to `size` if that is longer; replaces one of this name. The size is
-  // rounded up to whole sectors. The machine is down.
+  // Inspection and provisioning (tests, oracles, `init`): at rest, without events. --------------------------
+  // A durable file with this content, zero-filled to `size` if that is longer; replaces one of this name. The
+  // size is rounded up to whole sectors. The machine is down.
   void install(const std::string& name, std::span<const std::byte> content, std::uint64_t size = 0);
   [[nodiscard]] std::vector<io::FileEntry> files() const;  // as a process sees them
   // What reads see, or what the loss of everything volatile would leave; nullopt if there is no such file.

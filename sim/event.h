@@ -1,5 +1,5 @@
-// What happens in a world, and the queue that orders it: (time, seeded tie, sequence). Events live in a pool and
-// carry their content; the heap holds 24-byte keys only, so sifting never moves a parcel.
+// What happens in a world, and the queue that orders it: (time, seeded tie, sequence). Events live in a pool
+// and carry their content; the heap holds 24-byte keys only, so sifting never moves a parcel.
 #pragma once
 
 #include <cstddef>

@@ -75,7 +75,7 @@ void FaultPlan::keep(const FaultSet& kinds) {
                 [&](const FaultProgram& program) { return !kinds[static_cast<std::size_t>(program.kind)]; });
 }
 
-// ---- running a plan -------------------------------------------------------------------------------------------------
+// ---- running a plan ---------------------------------------------------------------------------------------
 
 Faults::Faults(World& world, Ledger& ledger, FaultPlan plan)
     : world_(world), ledger_(ledger), plan_(std::move(plan)), states_(plan_.programs.size()) {
@@ -185,7 +185,8 @@ bool Faults::active_on(FaultKind kind, io::NodeId node) const {
   return false;
 }
 
-// A crash takes the power, too, in three of four cases in which it could matter; a whole-cluster one always does.
+// A crash takes the power, too, in three of four cases in which it could matter; a whole-cluster one always
+// does.
 DiskCrash Faults::disk_crash(io::NodeId node, const FaultProgram& program, std::uint64_t strike) {
   DiskCrash crash;
   crash.loss = active_on(FaultKind::disk_crash_loss, node);
@@ -210,8 +211,8 @@ void Faults::crash(const FaultProgram& program, std::uint64_t strike, io::NodeId
     order.loops = static_cast<std::uint32_t>(
         world_.decisions().range(loops, 1, std::max<std::uint32_t>(1, program.count)));
   }
-  // Half of the crashes come between two effects of a step, where a promise is out and its ground is not, or the
-  // other way round.
+  // Half of the crashes come between two effects of a step, where a promise is out and its ground is not, or
+  // the other way round.
   const ChoiceKey inside{Choice::crash_point, place_of(program, 1), 0, strike};
   if (world_.decisions().permille(inside, 500)) {
     constexpr std::uint64_t kEffectsMean = 6;
@@ -277,7 +278,7 @@ void Faults::reset(const FaultProgram& program, std::uint64_t strike) {
   world_.counters().fire(program.kind);
 }
 
-// ---- links and disks ------------------------------------------------------------------------------------------------
+// ---- links and disks --------------------------------------------------------------------------------------
 
 bool Faults::cuts(const FaultProgram& program, io::NodeId from, io::NodeId to) const {
   const bool near_from = contains(program.targets, from);
@@ -316,7 +317,8 @@ void Faults::apply_rates(const FaultProgram& program, std::uint32_t from, std::u
   }
 }
 
-// Rebuilds what every link suffers from the programs that are active: they start and end rarely, parcels are many.
+// Rebuilds what every link suffers from the programs that are active: they start and end rarely, parcels are
+// many.
 void Faults::apply_links() {
   world_.network().clear_faults();
   for (std::size_t i = 0; i < states_.size(); ++i) {
@@ -373,7 +375,7 @@ void Faults::apply_disks() {
   }
 }
 
-// ---- the second phase -----------------------------------------------------------------------------------------------
+// ---- the second phase -------------------------------------------------------------------------------------
 
 void Faults::heal(std::span<const io::NodeId> core) {
   REEL_CHECK(started_ && !healed_);
@@ -410,8 +412,8 @@ void Faults::mend(io::NodeId node) {
   ledger_.settle(node, LossClass::down);
 }
 
-// What is down or paused stays so. A healthy machine outside the core must not be what the core leans on: it dies,
-// hangs, is cut off, or is only heard, or only hears, or goes on as it is.
+// What is down or paused stays so. A healthy machine outside the core must not be what the core leans on: it
+// dies, hangs, is cut off, or is only heard, or only hears, or goes on as it is.
 void Faults::break_for_good(io::NodeId node) {
   world_.cancel_boot(node);
   if (!world_.running(node) || world_.paused(node)) return;
@@ -427,7 +429,7 @@ void Faults::break_for_good(io::NodeId node) {
   }
 }
 
-// ---- drawing a plan -------------------------------------------------------------------------------------------------
+// ---- drawing a plan ---------------------------------------------------------------------------------------
 
 namespace {
 
@@ -625,7 +627,7 @@ FaultPlan FaultPlan::draw(Decisions& decisions, const PlanOptions& options) {
   return plan;
 }
 
-// ---- text -----------------------------------------------------------------------------------------------------------
+// ---- text -------------------------------------------------------------------------------------------------
 
 std::string FaultPlan::text() const {
   std::string out;

@@ -1,9 +1,9 @@
-// Faults are programs: a kind, targets, a start and an end. A plan is a list of them, drawn by swarm (each run has some
-// kinds, and half of them are off), or written by hand. It can be listed, cut down, put into a trace and read back.
-// Rare events are scheduled by drawing the time of the next one, never rolled per tick.
+// Faults are programs: a kind, targets, a start and an end. A plan is a list of them, drawn by swarm (each
+// run has some kinds, and half of them are off), or written by hand. It can be listed, cut down, put into a
+// trace and read back. Rare events are scheduled by drawing the time of the next one, never rolled per tick.
 //
-// Two phases: the programs run; then heal(core) ends every fault on the core at once, and everything outside stays as
-// broken as it is, or is broken for good now.
+// Two phases: the programs run; then heal(core) ends every fault on the core at once, and everything outside
+// stays as broken as it is, or is broken for good now.
 #pragma once
 
 #include <bitset>
@@ -28,8 +28,8 @@ struct FaultProgram {
   io::Instant start;
   io::Instant end;
   // By kind. Partition and one-way partition: the near side; the far side is everybody else, and in a one-way
-  // partition the near side is heard by nobody there. Partial partition: pairs that are cut, one after the other.
-  // Isolate: those cut off. Otherwise: whose links or which machines; none means all of them.
+  // partition the near side is heard by nobody there. Partial partition: pairs that are cut, one after the
+  // other. Isolate: those cut off. Otherwise: whose links or which machines; none means all of them.
   std::vector<io::NodeId> targets;
   std::uint32_t permille = 0;  // drop, duplicate, reorder: share of parcels; delay: share with a long tail
   std::uint32_t count = 0;     // crash_loop: crashes during recovery, at most
@@ -75,9 +75,10 @@ class Faults {
 
   // Arms the programs; once, before the world passes the first start.
   void start();
-  // Ends the first phase: every program ends; machines of the core are up, connected and healthy from now on. Of the
-  // others, those that are down, paused or cut stay so for ever, and each healthy one meets a drawn end. Clients
-  // belong to the core when they are named in it. A clog may still hold parcels back for its rest.
+  // Ends the first phase: every program ends; machines of the core are up, connected and healthy from now on.
+  // Of the others, those that are down, paused or cut stay so for ever, and each healthy one meets a drawn
+  // end. Clients belong to the core when they are named in it. A clog may still hold parcels back for its
+  // rest.
   void heal(std::span<const io::NodeId> core);
 
   bool healed() const { return healed_; }

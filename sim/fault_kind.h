@@ -1,6 +1,7 @@
-// The stable names of the faults that this simulator injects (faults.md), and their three counters.
-// armed: a program of this kind is part of the run. fired: it changed what would have happened. noticed: the code
-// under test took a branch that it would not have taken otherwise; counted by the harness, never by the injector.
+// The stable names of the faults that this simulator injects (faults.md), and their three counters. armed: a
+// program of this kind is part of the run. fired: it changed what would have happened. noticed: the code
+// under test took a branch that it would not have taken otherwise; counted by the harness, never by the
+// injector.
 #pragma once
 
 #include <array>

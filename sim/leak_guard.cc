@@ -18,7 +18,8 @@
 namespace reel::sim {
 namespace {
 
-// Not a state of the simulation: whether simulated code runs on this thread, which the interposed functions must know.
+// Not a state of the simulation: whether simulated code runs on this thread, which the interposed functions
+// must know.
 thread_local int armed_depth = 0;
 
 [[noreturn]] void leaked(const char* function) {
@@ -149,7 +150,8 @@ int socket(int domain, int type, int protocol) noexcept {
   return real(domain, type, protocol);
 }
 
-// Clang's AddressSanitizer learns of threads through its own pthread_create, which a second definition would hide.
+// Clang's AddressSanitizer learns of threads through its own pthread_create, which a second definition would
+// hide.
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define REEL_KEEP_PTHREAD_CREATE

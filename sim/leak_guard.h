@@ -1,6 +1,7 @@
-// Aborts a simulation in which simulated code reaches the real clock, entropy, threads, files or sockets. The functions
-// of libc that lead there are interposed (strong symbols); they check a flag of this thread, which World sets while it
-// runs. What libc does inside itself, raw system calls, rdtsc and rdrand are not seen (reference/platform.md).
+// Aborts a simulation in which simulated code reaches the real clock, entropy, threads, files or sockets. The
+// functions of libc that lead there are interposed (strong symbols); they check a flag of this thread, which
+// World sets while it runs. What libc does inside itself, raw system calls, rdtsc and rdrand are not seen
+// (reference/platform.md).
 #pragma once
 
 namespace reel::sim {

@@ -1,9 +1,9 @@
-// The ledger: asked before every injection, whatever program wants it, so that in bounded mode a run that is stuck
-// after healing is always a bug (design.md §8). The harness describes to it what must survive: groups of voters, as
-// one half or, in a joint configuration, two.
+// The ledger: asked before every injection, whatever program wants it, so that in bounded mode a run that is
+// stuck after healing is always a bug (design.md §8). The harness describes to it what must survive: groups
+// of voters, as one half or, in a joint configuration, two.
 //
-// By class: a node that is down or paused loses nothing and comes back when the core heals, and a crash takes only
-// what no sync had covered. Both are booked and always granted.
+// By class: a node that is down or paused loses nothing and comes back when the core heals, and a crash takes
+// only what no sync had covered. Both are booked and always granted.
 #pragma once
 
 #include <cstdint>
@@ -38,20 +38,21 @@ class Ledger {
   explicit Ledger(LedgerMode mode) : mode_(mode) {}
   LedgerMode mode() const { return mode_; }
 
-  // Voters of one half of one group; of a joint configuration the harness describes both halves. Replaces what was
-  // said of this group and half before. Groups are numbers of the harness's own.
+  // Voters of one half of one group; of a joint configuration the harness describes both halves. Replaces
+  // what was said of this group and half before. Groups are numbers of the harness's own.
   void describe(std::uint64_t group, std::uint32_t half, std::vector<io::NodeId> voters);
   void forget(std::uint64_t group, std::uint32_t half);
 
-  // May this node take this loss now? Booked if so. A loss that is booked already is granted again, and booked once.
+  // May this node take this loss now? Booked if so. A loss that is booked already is granted again, and
+  // booked once.
   [[nodiscard]] bool grant(const Booking& booking);
   // The loss is over: the node is up again.
   void settle(io::NodeId node, LossClass loss);
   bool booked(io::NodeId node, LossClass loss) const;
   std::span<const Booking> bookings() const { return bookings_; }
 
-  // A random core: a quorum of every half that was described, and by chance more of `nodes`. In the order of ids.
-  // In unbounded mode, too. `counter` tells the cores of one run apart.
+  // A random core: a quorum of every half that was described, and by chance more of `nodes`. In the order of
+  // ids. In unbounded mode, too. `counter` tells the cores of one run apart.
   [[nodiscard]] std::vector<io::NodeId> pick_core(Decisions& decisions, std::span<const io::NodeId> nodes,
                                                   std::uint64_t counter = 0) const;
 

@@ -1,5 +1,5 @@
-// What a world knows of one machine, and the ports that one life of its process holds. Internal to the world and its
-// network.
+// What a world knows of one machine, and the ports that one life of its process holds. Internal to the world
+// and its network.
 #pragma once
 
 #include <memory>
@@ -9,8 +9,8 @@
 
 namespace reel::sim {
 
-// The ports of one life. They are dead from the instant of a crash: calls are swallowed. Effects are counted, so that
-// a crash can come between two of them.
+// The ports of one life. They are dead from the instant of a crash: calls are swallowed. Effects are counted,
+// so that a crash can come between two of them.
 class World::LifePorts final : public io::Clock,
                                public io::Network,
                                public io::Disk,

@@ -20,7 +20,7 @@ io::Duration span_of(std::uint64_t ns) { return io::nanoseconds(static_cast<std:
 
 }  // namespace
 
-// ---- machines and links -----------------------------------------------------------------------------------------
+// ---- machines and links -----------------------------------------------------------------------------------
 
 void Network::add_machine() {
   const auto index = static_cast<std::uint32_t>(machines_.size());
@@ -74,7 +74,7 @@ bool Network::swallowed_by_cut(std::uint32_t from, std::uint32_t to) {
   return true;
 }
 
-// ---- connections ------------------------------------------------------------------------------------------------
+// ---- connections ------------------------------------------------------------------------------------------
 
 bool Network::learns_of_reset(std::uint32_t machine, std::uint32_t peer, io::Duration* delay) {
   const std::uint64_t counter = link(peer, machine).resets++;
@@ -152,7 +152,7 @@ void Network::on_crash(std::uint32_t machine) {
   machines_[machine].taken.clear();
 }
 
-// ---- sending ----------------------------------------------------------------------------------------------------
+// ---- sending ----------------------------------------------------------------------------------------------
 
 void Network::send(std::uint32_t from, std::uint32_t to, io::Parcel parcel) {
   ++counters_.sent;
@@ -258,7 +258,7 @@ void Network::schedule(Link& used, std::uint32_t where, EventSlot slot, std::uin
   world_.schedule(arrival, {Choice::tie, where, 4 + copy, counter}, slot);
 }
 
-// ---- arriving ---------------------------------------------------------------------------------------------------
+// ---- arriving ---------------------------------------------------------------------------------------------
 
 bool Network::hold_back(Link& used, EventSlot slot) {
   Event& event = world_.queue_[slot];
@@ -356,7 +356,7 @@ bool Network::deliver_down(Event& event) {
   return true;
 }
 
-// ---- calls ------------------------------------------------------------------------------------------------------
+// ---- calls ------------------------------------------------------------------------------------------------
 
 void Network::call(std::uint32_t from, std::uint32_t to, io::CallId id, io::Parcel body) {
   Machine& client = machines_[from];
@@ -464,7 +464,8 @@ bool Network::deliver_cancel(Event& event) {
   return any;
 }
 
-// The id of the open call with this serial, which is closed thereby; nothing if it was answered or given up before.
+// The id of the open call with this serial, which is closed thereby; nothing if it was answered or given up
+// before.
 std::optional<io::CallId> Network::close_made(const Event& event) {
   const std::uint32_t client = event.machine;
   if (!world_.up(client) || world_.life_at(client) != event.life) return std::nullopt;

@@ -1,9 +1,10 @@
-// The network between machines: directed links, connections per pair, and the calls of io::Service and io::Remote,
-// which travel on the same links and suffer the same faults. Per link parcels arrive in order, unless net.reorder is on.
+// The network between machines: directed links, connections per pair, and the calls of io::Service and
+// io::Remote, which travel on the same links and suffer the same faults. Per link parcels arrive in order,
+// unless net.reorder is on.
 //
-// A connection of a pair is opened by the first parcel; both ends hear peer_up. It ends by a crash of one end or by a
-// reset: parcels in flight on it are lost, and whether and when the surviving end hears peer_down is drawn. A parcel
-// to a machine that is down or cut off is lost without a word.
+// A connection of a pair is opened by the first parcel; both ends hear peer_up. It ends by a crash of one end
+// or by a reset: parcels in flight on it are lost, and whether and when the surviving end hears peer_down is
+// drawn. A parcel to a machine that is down or cut off is lost without a word.
 #pragma once
 
 #include <algorithm>
@@ -59,21 +60,21 @@ class Network {
  public:
   Network(World& world, const NetworkOptions& options) : world_(world), options_(options) {}
 
-  // Called by the world. Machines are indexes 0 … machines-1. -----------------------------------------------------
+  // Called by the world. Machines are indexes 0 … machines-1. -----------------------------------------------
   void add_machine();
   void send(std::uint32_t from, std::uint32_t to, io::Parcel parcel);
   void call(std::uint32_t from, std::uint32_t to, io::CallId id, io::Parcel body);
   void cancel(std::uint32_t from, io::CallId id);
   void reply(std::uint32_t from, io::CallId id, io::Parcel body);
-  // Brings a network event to the host of its machine, or not. True if a host got something. May reschedule the
-  // event (clog); then *kept is true and the slot stays in use.
+  // Brings a network event to the host of its machine, or not. True if a host got something. May reschedule
+  // the event (clog); then *kept is true and the slot stays in use.
   bool deliver(EventSlot slot, bool* kept);
   // The machine is gone: its connections break, calls to it may fail, calls from it may be cancelled.
   void on_crash(std::uint32_t machine);
   // An event that will never be delivered leaves its link.
   void discard(const Event& event);
 
-  // Faults. -------------------------------------------------------------------------------------------------------
+  // Faults. -------------------------------------------------------------------------------------------------
   LinkFaults& faults(std::uint32_t from, std::uint32_t to) { return link(from, to).faults; }
   void clear_faults();
   // Nothing arrives on the link before `until`; then everything does, in order.
@@ -100,7 +101,8 @@ class Network {
     bool clog_counted = false;
     LinkFaults faults;
   };
-  // Of an unordered pair. `heard` per side: the epoch of which this side's host has heard peer_up, 0 for none.
+  // Of an unordered pair. `heard` per side: the epoch of which this side's host has heard peer_up, 0 for
+  // none.
   struct Pair {
     bool open = false;
     std::uint64_t epoch = 0;

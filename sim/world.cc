@@ -44,7 +44,7 @@ std::uint64_t digest_of(const CrashOrder& order) {
 
 }  // namespace
 
-// ---- the ports of a life ------------------------------------------------------------------------------------------
+// ---- the ports of a life ----------------------------------------------------------------------------------
 
 io::Now World::LifePorts::now() const { return world_.now_at(machine_.id); }
 
@@ -76,7 +76,7 @@ void World::LifePorts::cancel(io::CallId call) {
   if (!swallowed()) world_.network_.cancel(machine_.index, call);
 }
 
-// ---- machines -------------------------------------------------------------------------------------------------------
+// ---- machines ---------------------------------------------------------------------------------------------
 
 World::World(const WorldOptions& options)
     : options_(options), decisions_(options.seed, options.missing), network_(*this, options.network) {}
@@ -229,7 +229,7 @@ std::vector<io::NodeId> World::machines(MachineRole role) const {
   return ids;
 }
 
-// ---- clocks ---------------------------------------------------------------------------------------------------------
+// ---- clocks -----------------------------------------------------------------------------------------------
 
 // Rounded down, so it never runs ahead of the promised drift.
 io::Instant World::local_time(const ClockOptions& clock, io::Instant world) {
@@ -297,7 +297,7 @@ void World::submit(Machine& machine, io::DiskRequest request) {
   schedule(submitted.done, {Choice::tie, 3, machine.index, machine.disk_events++}, slot);
 }
 
-// ---- running --------------------------------------------------------------------------------------------------------
+// ---- running ----------------------------------------------------------------------------------------------
 
 World::Running::Running(World& world) : outermost_(!world.inside_), world_(world) {
   if (!outermost_) return;

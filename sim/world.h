@@ -1,12 +1,12 @@
-// A seeded world: machines that run any io::Host, a network and disks between them, and one queue of events. The same
-// seed and options give the same chain of events, bit for bit, under every compiler. Idle time is skipped. A world is
-// used by one thread; many worlds may run at once on different threads.
+// A seeded world: machines that run any io::Host, a network and disks between them, and one queue of events.
+// The same seed and options give the same chain of events, bit for bit, under every compiler. Idle time is
+// skipped. A world is used by one thread; many worlds may run at once on different threads.
 //
-// Time is the world's own, from 0. A machine sees it through its clock. A host runs in zero time: what it asks for
-// within one step leaves at that instant.
+// Time is the world's own, from 0. A machine sees it through its clock. A host runs in zero time: what it
+// asks for within one step leaves at that instant.
 //
-// An *event* is something that a host got: a disk result, a message, a wake, a call, a reply, a boot, a crash, a pause.
-// Its record and the effects of its step are folded into chain().
+// An *event* is something that a host got: a disk result, a message, a wake, a call, a reply, a boot, a
+// crash, a pause. Its record and the effects of its step are folded into chain().
 #pragma once
 
 #include <cstdint>
@@ -66,8 +66,8 @@ struct CrashOrder {
   std::uint32_t loops = 0;
 };
 
-// Why a run is over. A signature names the failure without numbers that differ between runs, so that a shrinker can
-// tell two bugs apart.
+// Why a run is over. A signature names the failure without numbers that differ between runs, so that a
+// shrinker can tell two bugs apart.
 struct Failure {
   std::string oracle;  // who says so: "assertion", "wire", or the harness's own
   std::string signature;
@@ -83,13 +83,13 @@ class World {
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
-  // Machines. They are down until booted. At most 4,096. ---------------------------------------------------------------
+  // Machines. They are down until booted. At most 4,096. ----------------------------------------------------
   void add(MachineOptions options);
   void boot(io::NodeId id,
             io::Duration after = {});  // of a machine that is down; a boot that is already due stands
   void boot_all();
-  // Memory is gone at once; the host is destroyed with dead ports. From within a step of this very host, its further
-  // effects are swallowed and the host is destroyed when the step returns.
+  // Memory is gone at once; the host is destroyed with dead ports. From within a step of this very host, its
+  // further effects are swallowed and the host is destroyed when the step returns.
   void crash(io::NodeId id, const CrashOrder& order);
   // Crashes in the middle of a step: after `effects` more effects of this life.
   void crash_within(io::NodeId id, std::uint32_t effects, const CrashOrder& order);
@@ -111,12 +111,12 @@ class World {
   std::vector<io::NodeId> machines(MachineRole role) const;  // in order of add()
   [[nodiscard]] io::Now now_at(io::NodeId id) const;         // what its clock says
 
-  // Running. Each returns when the world has failed, too. ---------------------------------------------------------
+  // Running. Each returns when the world has failed, too. ---------------------------------------------------
   bool step();                       // one queue entry; false: nothing left, or failed
   void run_until(io::Instant time);  // everything due by then; time() is `time` afterwards
   void run_for(io::Duration span) { run_until(time() + span); }
-  // While keep_going() holds after each event, at most until `limit`. True if it ended because keep_going() did not
-  // hold.
+  // While keep_going() holds after each event, at most until `limit`. True if it ended because keep_going()
+  // did not hold.
   template <class Predicate>
   bool run_while(Predicate&& keep_going, io::Instant limit) {
     const Running running(*this);
@@ -136,7 +136,7 @@ class World {
   std::uint64_t events() const { return events_; }
   std::size_t pending() const { return queue_.size(); }
 
-  // Failing. The first failure stands. ----------------------------------------------------------------------------
+  // Failing. The first failure stands. ----------------------------------------------------------------------
   void fail(std::string oracle, std::string signature, std::string text);
   bool failed() const { return failure_.has_value(); }
   const std::optional<Failure>& failure() const { return failure_; }
@@ -183,8 +183,8 @@ class World {
   void deliver_boot(Machine& machine, const Event& event);
   void deliver_wake(Machine& machine, const Event& event);
   bool deliver_disk(Machine& machine, EventSlot slot);
-  // Runs host code as one event: the record enters the chain before, the observers hear after. A crash that is due
-  // within the step happens at its end.
+  // Runs host code as one event: the record enters the chain before, the observers hear after. A crash that
+  // is due within the step happens at its end.
   template <class Step>
   void enter(Machine& machine, EventKind kind, std::uint64_t digest, Step&& step);
   void after_step(Machine& machine, EventKind kind, std::uint64_t digest);

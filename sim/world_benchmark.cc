@@ -1,5 +1,5 @@
-// What the engine itself costs: hosts that do next to nothing, in a ring. Prints ns per event and events per second.
-// Not a timed test: figures belong into reports.
+// What the engine itself costs: hosts that do next to nothing, in a ring. Prints ns per event and events per
+// second. Not a timed test: figures belong into reports.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
