@@ -1,11 +1,11 @@
 #include "io/real/clock.h"
 
-#include <ctime>
 #include <sys/timerfd.h>
 #include <sys/timex.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include "io/ports/assert.h"
 

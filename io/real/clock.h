@@ -1,8 +1,9 @@
-// RealClock: io::Clock on CLOCK_BOOTTIME (it runs on while the machine is suspended, so a machine that slept does not
-// believe its lease) and CLOCK_REALTIME, with one timerfd that the loop watches.
+// RealClock: io::Clock on CLOCK_BOOTTIME (it runs on while the machine is suspended, so a machine that slept
+// does not believe its lease) and CLOCK_REALTIME, with one timerfd that the loop watches.
 //
-// now() reads the clocks each time (two vDSO calls, some 50 ns): a value kept over a turn would be early, and early is
-// what a lease must not be. The wall clock's error is the kernel's own bound (adjtimex), read once a second.
+// now() reads the clocks each time (two vDSO calls, some 50 ns): a value kept over a turn would be early, and
+// early is what a lease must not be. The wall clock's error is the kernel's own bound (adjtimex), read once a
+// second.
 #pragma once
 
 #include "io/ports/clock.h"

@@ -24,7 +24,18 @@ using io::DiskVerb;
 constexpr std::uint64_t kSector = io::kSectorBytes;
 
 // What a draw is for, so that no two questions share an answer.
-enum class Purpose : std::uint64_t { policy = 1, spared, fate, shape, place, unit, names, size, cut, cut_kind };
+enum class Purpose : std::uint64_t {
+  policy = 1,
+  spared,
+  fate,
+  shape,
+  place,
+  unit,
+  names,
+  size,
+  cut,
+  cut_kind
+};
 
 struct Write {
   const io::DiskRequest* request = nullptr;
@@ -48,7 +59,8 @@ struct NameChange {
   std::uint64_t op = 0;
   std::optional<InodeId> target;  // nothing: removed
   bool completed = false;
-  bool doubtful = false;  // failed: the running node goes on as if it had not happened, a crash may show that it had
+  bool doubtful =
+      false;  // failed: the running node goes on as if it had not happened, a crash may show that it had
 };
 struct Name {
   std::optional<InodeId> durable;
@@ -76,7 +88,8 @@ class History {
       if (record.kind == RecordKind::submitted) wrong = submitted(record.request);
       if (record.kind == RecordKind::completed) wrong = completed(record);
       if (wrong != nullptr) {
-        return std::unexpected("the recording contradicts itself at record " + std::to_string(i) + ": " + wrong);
+        return std::unexpected("the recording contradicts itself at record " + std::to_string(i) + ": " +
+                               wrong);
       }
     }
     return {};
@@ -125,7 +138,8 @@ class History {
         names_[request.name].pending.push_back({.op = request.op.value, .target = running.inode});
         break;
       case DiskVerb::remove:
-        if (!request.name.empty()) names_[request.name].pending.push_back({.op = request.op.value, .target = {}});
+        if (!request.name.empty())
+          names_[request.name].pending.push_back({.op = request.op.value, .target = {}});
         break;
       case DiskVerb::sync_directory:
         for (const auto& [name, state] : names_) {
@@ -169,7 +183,8 @@ class History {
   static void file_is_durable(Inode& inode, const std::vector<std::size_t>& covered) {
     inode.size_durable = true;  // a handle exists only after its create has completed
     for (const std::size_t write : covered) inode.writes[write].durable = true;
-    while (inode.first_open < inode.writes.size() && inode.writes[inode.first_open].durable) ++inode.first_open;
+    while (inode.first_open < inode.writes.size() && inode.writes[inode.first_open].durable)
+      ++inode.first_open;
   }
 
   const char* created(const io::DiskRequest& request, const Running& running, DiskStatus status) {
@@ -234,7 +249,9 @@ class History {
 class Chooser {
  public:
   Chooser(const History& history, const CrashOptions& options)
-      : history_(history), options_(options), policy_(static_cast<Policy>(draw(Purpose::policy, 0, 0) % kPolicies)) {
+      : history_(history),
+        options_(options),
+        policy_(static_cast<Policy>(draw(Purpose::policy, 0, 0) % kPolicies)) {
     std::uint64_t open_writes = 0;
     for (const Inode& inode : history.inodes()) {
       for (const Write& write : inode.writes) open_writes += write.durable ? 0 : 1;
@@ -377,7 +394,8 @@ class Chooser {
 
 std::expected<void, std::string> write_file(const std::string& path, const ImageFile& file) {
   const auto failed = [&] {
-    return std::unexpected("cannot write " + path + " (" + std::strerror(errno) + "): check space and permissions");
+    return std::unexpected("cannot write " + path + " (" + std::strerror(errno) +
+                           "): check space and permissions");
   };
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
   if (descriptor < 0) return failed();
@@ -399,17 +417,19 @@ std::expected<void, std::string> write_file(const std::string& path, const Image
 
 std::string CrashImage::describe() const {
   return std::to_string(files.size()) + " files; " + std::to_string(durable_writes) + " durable writes, of " +
-         std::to_string(applied_writes + lost_writes + torn_writes) + " others " + std::to_string(applied_writes) +
-         " applied, " + std::to_string(lost_writes) + " lost, " + std::to_string(torn_writes) + " torn; " +
-         std::to_string(undone_names) + " changes of names undone, " + std::to_string(shortened_files) +
-         " new files cut short";
+         std::to_string(applied_writes + lost_writes + torn_writes) + " others " +
+         std::to_string(applied_writes) + " applied, " + std::to_string(lost_writes) + " lost, " +
+         std::to_string(torn_writes) + " torn; " + std::to_string(undone_names) +
+         " changes of names undone, " + std::to_string(shortened_files) + " new files cut short";
 }
 
-std::expected<CrashImage, std::string> build_crash_image(const Recording& recording, const CrashOptions& options) {
+std::expected<CrashImage, std::string> build_crash_image(const Recording& recording,
+                                                         const CrashOptions& options) {
   REEL_CHECK(options.cut <= recording.records.size());
   REEL_CHECK(options.tear_bytes == 4096 || options.tear_bytes == 512);
   History history;
-  if (auto replayed = history.replay(recording, options.cut); !replayed) return std::unexpected(replayed.error());
+  if (auto replayed = history.replay(recording, options.cut); !replayed)
+    return std::unexpected(replayed.error());
   return Chooser(history, options).choose();
 }
 
@@ -433,7 +453,8 @@ std::size_t pick_cut(const Recording& recording, std::uint64_t seed) {
     std::set<io::DiskOpId> syncs;
     for (std::size_t i = 0; i < recording.records.size(); ++i) {
       const Record& record = recording.records[i];
-      if (record.kind == RecordKind::submitted && record.request.verb == DiskVerb::sync) syncs.insert(record.request.op);
+      if (record.kind == RecordKind::submitted && record.request.verb == DiskVerb::sync)
+        syncs.insert(record.request.op);
       if (record.kind == RecordKind::completed && syncs.erase(record.op) > 0) delicate.push_back(i);
     }
   }

@@ -97,7 +97,8 @@ Story story_of(std::uint64_t seed, std::size_t steps) {
       flying.push_back({story.submit(Script::sync_directory()), DiskVerb::sync_directory, 0, 0, 0});
     } else if (what <= 6) {
       const std::uint64_t file = open[draw(open.size())];
-      flying.push_back({story.submit(Script::sync(FileId(static_cast<std::uint32_t>(file)))), DiskVerb::sync, file, 0, 0});
+      flying.push_back(
+          {story.submit(Script::sync(FileId(static_cast<std::uint32_t>(file)))), DiskVerb::sync, file, 0, 0});
     } else {
       const std::uint64_t file = open[draw(open.size())];
       const std::uint64_t from = draw(kFileSectors);
@@ -113,8 +114,9 @@ Story story_of(std::uint64_t seed, std::size_t steps) {
   return story;
 }
 
-// A second, naive reading of the contract, straight from the text of io/ports/disk.h and by brute force. For stories
-// in which files are created once, under the name "f<handle>", and never removed. complaints() is empty for a legal image.
+// A second, naive reading of the contract, straight from the text of io/ports/disk.h and by brute force. For
+// stories in which files are created once, under the name "f<handle>", and never removed. complaints() is
+// empty for a legal image.
 class Judge {
  public:
   Judge(const Recording& recording, std::size_t cut) : records_(recording.records), cut_(cut) {}
@@ -155,7 +157,8 @@ class Judge {
     return false;
   }
 
-  void check_file(const CrashImage& image, const io::DiskRequest& create, std::vector<std::string>& all) const {
+  void check_file(const CrashImage& image, const io::DiskRequest& create,
+                  std::vector<std::string>& all) const {
     const auto created = success_of(create.op);
     const auto found = image.files.find(create.name);
     if (found == image.files.end()) {
@@ -210,8 +213,8 @@ class Judge {
   const std::size_t cut_;
 };
 
-// An image could lack what a sync promised, or hold what was never written: then the proof proves nothing, or blames
-// a node that did nothing wrong.
+// An image could lack what a sync promised, or hold what was never written: then the proof proves nothing, or
+// blames a node that did nothing wrong.
 TEST(CrashImage, IsAlwaysLegal) {
   for (std::uint64_t seed = 0; seed < 120; ++seed) {
     const Story story = story_of(seed, 120);
@@ -259,21 +262,24 @@ TEST(CrashImage, EverySubsetOfTwoOpenWritesIsReached) {
   story.run(Script::create(FileId(1), "f1", 4 * kSector));
   story.run(Script::sync(FileId(1)));
   story.run(Script::sync_directory());
-  const std::uint64_t first = story.submit_write(FileId(1), 0, 2);   // completed, not synced
+  const std::uint64_t first = story.submit_write(FileId(1), 0, 2);  // completed, not synced
   story.complete(first);
   const std::uint64_t second = story.submit_write(FileId(1), 2, 2);  // still under way
   std::set<std::vector<bool>> reached;
   for (std::uint64_t seed = 0; seed < 2000; ++seed) {
-    const auto image = build_crash_image(story.recording, {.cut = story.recording.records.size(), .seed = seed});
+    const auto image =
+        build_crash_image(story.recording, {.cut = story.recording.records.size(), .seed = seed});
     ASSERT_TRUE(image.has_value());
     std::vector<bool> present;
-    for (std::uint64_t sector = 0; sector < 4; ++sector) present.push_back(image->files.at("f1").sectors.contains(sector));
+    for (std::uint64_t sector = 0; sector < 4; ++sector)
+      present.push_back(image->files.at("f1").sectors.contains(sector));
     reached.insert(present);
   }
   EXPECT_EQ(reached.size(), 16u) << "of writes " << first << " and " << second;
 }
 
-// A removed file could stay for ever, a lost create come back as another file, or a name be undone that was durable.
+// A removed file could stay for ever, a lost create come back as another file, or a name be undone that was
+// durable.
 TEST(CrashImage, NamesAreUndoneInOrderOnly) {
   Story story;
   story.run(Script::create(FileId(1), "a", kSector));
@@ -317,7 +323,8 @@ TEST(CrashImage, AFailedSyncPromisesNothing) {
   story.complete(story.submit(Script::sync(FileId(1))), DiskStatus::io_error);
   bool lost = false;
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
-    const auto image = *build_crash_image(story.recording, {.cut = story.recording.records.size(), .seed = seed});
+    const auto image =
+        *build_crash_image(story.recording, {.cut = story.recording.records.size(), .seed = seed});
     lost = lost || image.files.at("f1").sectors.empty();
   }
   EXPECT_TRUE(lost);
@@ -371,8 +378,10 @@ std::string record_commits(const std::string& path, bool too_early) {
   (void)script.run(Script::sync(FileId(1)));
   (void)script.run(Script::sync_directory());
   for (std::uint64_t i = 0; i < 16; ++i) {
-    const io::DiskOpId body = script.start(Script::write(FileId(1), (32 + i) * kSector, {Script::pattern(i, 1)}));
-    const io::DiskOpId identity = script.start(Script::write(FileId(1), i * kSector, {Script::pattern(i + 100, 1)}));
+    const io::DiskOpId body =
+        script.start(Script::write(FileId(1), (32 + i) * kSector, {Script::pattern(i, 1)}));
+    const io::DiskOpId identity =
+        script.start(Script::write(FileId(1), i * kSector, {Script::pattern(i + 100, 1)}));
     (void)script.wait(body);
     (void)script.wait(identity);
     if (too_early) world.recorder().mark("acknowledged " + std::to_string(i));
@@ -382,7 +391,8 @@ std::string record_commits(const std::string& path, bool too_early) {
   return path;
 }
 
-// How many acknowledged commits are missing on a disk that was really written and is opened by the real adapter.
+// How many acknowledged commits are missing on a disk that was really written and is opened by the real
+// adapter.
 std::size_t missing_after_crash(const Recording& recording, const CrashOptions& options) {
   TemporaryDirectory parent;
   const std::string directory = parent.path() + "/image";
@@ -395,14 +405,17 @@ std::size_t missing_after_crash(const Recording& recording, const CrashOptions& 
   if (script.run(Script::open(FileId(1), "journal")).status != DiskStatus::ok) return acknowledged;
   std::size_t missing = 0;
   for (std::uint64_t i = 0; i < acknowledged; ++i) {
-    const bool body = script.run(Script::read(FileId(1), (32 + i) * kSector, kSector)).data == Script::pattern(i, 1);
-    const bool identity = script.run(Script::read(FileId(1), i * kSector, kSector)).data == Script::pattern(i + 100, 1);
+    const bool body =
+        script.run(Script::read(FileId(1), (32 + i) * kSector, kSector)).data == Script::pattern(i, 1);
+    const bool identity =
+        script.run(Script::read(FileId(1), i * kSector, kSector)).data == Script::pattern(i + 100, 1);
     missing += body && identity ? 0 : 1;
   }
   return missing;
 }
 
-// What a program acknowledged after its sync could be missing on an image that was really written and opened again.
+// What a program acknowledged after its sync could be missing on an image that was really written and opened
+// again.
 TEST(CrashImage, KeepsWhatARealRunAcknowledged) {
   TemporaryDirectory directory;
   const auto recording = read_recording(record_commits(directory.path() + "/recording", false));
@@ -420,7 +433,8 @@ TEST(CrashImage, ConvictsAProgramThatAcknowledgesTooEarly) {
   ASSERT_TRUE(recording.has_value()) << recording.error();
   std::size_t convictions = 0;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
-    convictions += missing_after_crash(*recording, {.cut = pick_cut(*recording, seed), .seed = seed}) > 0 ? 1 : 0;
+    convictions +=
+        missing_after_crash(*recording, {.cut = pick_cut(*recording, seed), .seed = seed}) > 0 ? 1 : 0;
   }
   EXPECT_GE(convictions, 3u);
 }

@@ -62,7 +62,7 @@ int list_files(int directory, std::vector<io::FileEntry>& files) {
   }
   errno = 0;
   while (const dirent* entry = ::readdir(stream)) {
-    struct stat status {};
+    struct stat status{};
     if (std::strcmp(entry->d_name, kLockName) == 0) continue;
     if (::fstatat(directory, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) continue;  // gone meanwhile
     if (S_ISREG(status.st_mode)) files.push_back({entry->d_name, static_cast<std::uint64_t>(status.st_size)});
@@ -76,7 +76,7 @@ int list_files(int directory, std::vector<io::FileEntry>& files) {
 
 // Makes the directory and its missing parents, each with mode 0750. 0 or errno.
 int make_directories(const std::string& path) {
-  for (std::size_t end = path.find('/', 1); ; end = path.find('/', end + 1)) {
+  for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
     if (::mkdir(path.substr(0, end).c_str(), 0750) != 0 && errno != EEXIST) return errno;
     if (end == std::string::npos) return 0;
   }
@@ -143,7 +143,8 @@ struct RealDisk::NameResult {
 
 // ---- opening
 
-std::expected<std::unique_ptr<RealDisk>, DiskOpenError> RealDisk::open(Loop& loop, const DiskOptions& options) {
+std::expected<std::unique_ptr<RealDisk>, DiskOpenError> RealDisk::open(Loop& loop,
+                                                                       const DiskOptions& options) {
   REEL_CHECK(options.queue_depth >= 4 && options.queue_depth <= 4096);
   REEL_CHECK(options.threads >= 1 && options.threads <= 64);
   REEL_CHECK(options.zero_chunk_bytes >= io::kSectorBytes && options.zero_chunk_bytes <= (16u << 20) &&
@@ -223,7 +224,8 @@ std::expected<void, DiskOpenError> RealDisk::choose_engine() {
                         "io_uring is not available (" + why + "): allow it, or choose the engine `threads`");
     }
     if (!notice_.empty()) notice_ += "; ";
-    notice_ += "io_uring is not available (" + why + "): writing with pwrite and fdatasync on threads, slower";
+    notice_ +=
+        "io_uring is not available (" + why + "): writing with pwrite and fdatasync on threads, slower";
   }
   engine_ = make_thread_engine(loop_, options_.threads, done);
   return {};
@@ -292,7 +294,8 @@ void RealDisk::begin_transfer(Operation& operation) {
   REEL_CHECK(file.descriptor >= 0 && file.closing == nullptr);
   check_transfer(file, operation);
   file.in_flight.push_back(&operation);
-  if (operation.request.verb == DiskVerb::read) operation.buffer = io::Buffer::allocate(operation.request.length);
+  if (operation.request.verb == DiskVerb::read)
+    operation.buffer = io::Buffer::allocate(operation.request.length);
   start_transfer(operation);
 }
 
@@ -338,7 +341,7 @@ void RealDisk::begin_open(Operation& operation) {
       operation,
       [directory = directory_, flags = open_flags(), name = asked.name](NameResult& result) {
         result.descriptor = ::openat(directory, name.c_str(), flags);
-        struct stat status {};
+        struct stat status{};
         if (result.descriptor < 0 || ::fstat(result.descriptor, &status) != 0) {
           result.error = errno;
         } else if (!S_ISREG(status.st_mode)) {
@@ -388,7 +391,8 @@ RealDisk::OpenFile& RealDisk::file_of(const Operation& operation) {
 void RealDisk::check_transfer(const OpenFile& file, const Operation& operation) const {
   const io::DiskRequest& asked = operation.request;
   if (asked.verb == DiskVerb::sync) return;
-  REEL_CHECK(asked.length > 0 && asked.length % io::kSectorBytes == 0 && asked.offset % io::kSectorBytes == 0);
+  REEL_CHECK(asked.length > 0 && asked.length % io::kSectorBytes == 0 &&
+             asked.offset % io::kSectorBytes == 0);
   REEL_CHECK(asked.offset <= file.size && asked.length <= file.size - asked.offset);
   if (asked.verb == DiskVerb::write) {
     std::uint64_t total = 0;

@@ -1,14 +1,16 @@
-// RealDisk: io::Disk on a directory of a real file system. Direct I/O through io_uring, or through threads where
-// io_uring is forbidden; the contract is that of io/ports/disk.h and is tested as such (disk_contract.h).
+// RealDisk: io::Disk on a directory of a real file system. Direct I/O through io_uring, or through threads
+// where io_uring is forbidden; the contract is that of io/ports/disk.h and is tested as such
+// (disk_contract.h).
 //
-// - One process per directory: a file LOCK in it is held by flock(2), which the kernel releases with the process.
-//   LOCK is outside of the alphabet of the node's names and is never listed.
-// - submit() only queues; the loop flushes once per turn, so a turn's requests enter the kernel by one system call.
-// - create() allocates, then writes real zeros in chunks, so that later overwrites change no metadata and a sync costs
-//   one flush of the device. It never blocks the loop: names and directories are the business of one worker thread,
-//   zeros are ordinary writes, one chunk at a time.
-// - Short transfers are continued, EINTR and EAGAIN repeated a bounded number of times; other errors end the request.
-//   After an error of create() nothing of the file remains, as far as the device allows.
+// - One process per directory: a file LOCK in it is held by flock(2), which the kernel releases with the
+//   process. LOCK is outside of the alphabet of the node's names and is never listed.
+// - submit() only queues; the loop flushes once per turn, so a turn's requests enter the kernel by one system
+//   call.
+// - create() allocates, then writes real zeros in chunks, so that later overwrites change no metadata and a
+//   sync costs one flush of the device. It never blocks the loop: names and directories are the business of
+//   one worker thread, zeros are ordinary writes, one chunk at a time.
+// - Short transfers are continued, EINTR and EAGAIN repeated a bounded number of times; other errors end the
+//   request. After an error of create() nothing of the file remains, as far as the device allows.
 // - A handle may be closed while requests on it are under way: it is closed after the last of them.
 #pragma once
 
@@ -36,11 +38,11 @@ enum class DiskEngineKind : std::uint8_t {
 
 struct DiskOptions {
   std::string directory;
-  bool make_directory = false;               // `reel node init`; a node in service refuses a missing one
+  bool make_directory = false;  // `reel node init`; a node in service refuses a missing one
   DiskEngineKind engine = DiskEngineKind::automatic;
-  std::uint32_t queue_depth = 128;           // transfers in the kernel at once, [4, 4096]
-  std::uint32_t threads = 4;                 // of the fallback, [1, 64]
-  std::uint32_t zero_chunk_bytes = 1u << 20; // [4 KiB, 16 MiB], whole sectors
+  std::uint32_t queue_depth = 128;            // transfers in the kernel at once, [4, 4096]
+  std::uint32_t threads = 4;                  // of the fallback, [1, 64]
+  std::uint32_t zero_chunk_bytes = 1u << 20;  // [4 KiB, 16 MiB], whole sectors
 };
 
 struct DiskOpenError {
@@ -50,22 +52,22 @@ struct DiskOpenError {
 };
 
 struct DiskCounters {
-  std::uint64_t reads = 0;         // requests completed, whatever their status
+  std::uint64_t reads = 0;  // requests completed, whatever their status
   std::uint64_t writes = 0;
   std::uint64_t written_bytes = 0;  // of writes; the zeros of create() not included
   std::uint64_t syncs = 0;
   std::uint64_t directory_syncs = 0;
   std::uint64_t creates = 0;
   std::uint64_t errors = 0;
-  std::uint64_t continued = 0;     // transfers that had to go on after a short one, EINTR or EAGAIN
+  std::uint64_t continued = 0;  // transfers that had to go on after a short one, EINTR or EAGAIN
 };
 
 class RealDisk final : public io::Disk, private Flusher {
  public:
-  [[nodiscard]] static std::expected<std::unique_ptr<RealDisk>, DiskOpenError> open(Loop& loop,
-                                                                                    const DiskOptions& options);
-  // Results that have not come by now never come. Waits up to 5 s for the kernel to let go of the memory of requests
-  // under way; if the device hangs longer, that memory is leaked on purpose.
+  [[nodiscard]] static std::expected<std::unique_ptr<RealDisk>, DiskOpenError> open(
+      Loop& loop, const DiskOptions& options);
+  // Results that have not come by now never come. Waits up to 5 s for the kernel to let go of the memory of
+  // requests under way; if the device hangs longer, that memory is leaked on purpose.
   ~RealDisk() noexcept override;
 
   // Results go to this host. nullptr drops them.

@@ -1,10 +1,11 @@
-// The contract of io::Disk as a list of tests, written against the port alone: the same list runs on the real disk
-// (both engines, and behind the recorder) and on the simulated one. A world tells how to pump and how to reopen.
+// The contract of io::Disk as a list of tests, written against the port alone: the same list runs on the real
+// disk (both engines, and behind the recorder) and on the simulated one. A world tells how to pump and how to
+// reopen.
 //
 //   INSTANTIATE: for (const DiskContractCase& one : disk_contract()) { auto world = …; one.check(*world); }
 //
-// Only what holds in a run without crashes and injected faults is here; what a crash may do is the crash image's and
-// the simulator's business. Needs GoogleTest and io/ports, nothing real.
+// Only what holds in a run without crashes and injected faults is here; what a crash may do is the crash
+// image's and the simulator's business. Needs GoogleTest and io/ports, nothing real.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -25,7 +26,8 @@ class DiskWorld {
  public:
   virtual ~DiskWorld() = default;
   virtual io::Disk& disk() = 0;
-  // Results since the last call, in the order in which they came; waits for at least one unless none is due in time.
+  // Results since the last call, in the order in which they came; waits for at least one unless none is due
+  // in time.
   virtual std::vector<io::DiskResult> pump() = 0;
   // Forgets all handles and opens the same directory again, as a process does that ended in order.
   virtual void reopen() = 0;
@@ -221,7 +223,8 @@ inline void the_later_write_wins(DiskWorld& world) {
   Script script(world);
   ASSERT_EQ(script.run(Script::create(FileId(1), "a", 8 * kSector)).status, DiskStatus::ok);
   for (std::uint64_t round = 0; round < 5; ++round) {
-    ASSERT_EQ(script.run(Script::write(FileId(1), kSector, {Script::pattern(round, 2)})).status, DiskStatus::ok);
+    ASSERT_EQ(script.run(Script::write(FileId(1), kSector, {Script::pattern(round, 2)})).status,
+              DiskStatus::ok);
     const io::DiskResult read = script.run(Script::read(FileId(1), kSector, 2 * kSector));
     EXPECT_EQ(read.data, Script::pattern(round, 2));
   }
@@ -276,9 +279,9 @@ inline void names_are_checked(DiskWorld& world) {
 inline void names_outside_of_the_alphabet_are_refused(DiskWorld& world) {
   Script script(world);
   const std::string long_name(65, 'a');
-  for (const std::string& name : {std::string("../a"), std::string("/a"), std::string(".."), std::string("."),
-                                  std::string(""), std::string("A"), std::string("a b"), std::string("a\0b", 3),
-                                  long_name}) {
+  for (const std::string& name :
+       {std::string("../a"), std::string("/a"), std::string(".."), std::string("."), std::string(""),
+        std::string("A"), std::string("a b"), std::string("a\0b", 3), long_name}) {
     EXPECT_EQ(script.run(Script::create(FileId(1), name, kSector)).status, DiskStatus::refused) << name;
     EXPECT_EQ(script.run(Script::open(FileId(1), name)).status, DiskStatus::refused) << name;
     EXPECT_EQ(script.run(Script::remove(name)).status, DiskStatus::refused) << name;

@@ -1,5 +1,5 @@
-// DiskEngine: how one transfer between memory and an open descriptor is carried out, by io_uring or by threads.
-// RealDisk turns requests into transfers; an engine knows nothing of names, files or the node.
+// DiskEngine: how one transfer between memory and an open descriptor is carried out, by io_uring or by
+// threads. RealDisk turns requests into transfers; an engine knows nothing of names, files or the node.
 #pragma once
 
 #include <sys/uio.h>
@@ -14,7 +14,8 @@
 
 namespace reel::real {
 
-// Lives with its owner until the engine gives it back. The engine never touches the memory behind `parts` after that.
+// Lives with its owner until the engine gives it back. The engine never touches the memory behind `parts`
+// after that.
 struct Transfer {
   enum class Kind : std::uint8_t { read, write, sync };  // sync: of data only
   Kind kind{};
@@ -34,14 +35,17 @@ class DiskEngine {
   // Begins at the next flush() at the latest. Any number may be started; what exceeds the queue waits inside.
   virtual void start(Transfer& transfer) = 0;
   virtual void flush() = 0;
-  // The end: nothing is reported any more. Waits until the kernel let go of all memory; false if it did not in time.
+  // The end: nothing is reported any more. Waits until the kernel let go of all memory; false if it did not
+  // in time.
   [[nodiscard]] virtual bool settle(io::Duration limit) = 0;
   // How often the kernel was entered to submit.
   [[nodiscard]] virtual std::uint64_t submissions() const = 0;
 };
 
-// The error is errno: ENOSYS, EPERM (seccomp, sysctl kernel.io_uring_disabled) or ENOMEM where io_uring is not to be had.
-[[nodiscard]] std::expected<std::unique_ptr<DiskEngine>, int> make_uring_engine(Loop& loop, std::uint32_t depth,
+// The error is errno: ENOSYS, EPERM (seccomp, sysctl kernel.io_uring_disabled) or ENOMEM where io_uring is
+// not to be had.
+[[nodiscard]] std::expected<std::unique_ptr<DiskEngine>, int> make_uring_engine(Loop& loop,
+                                                                                std::uint32_t depth,
                                                                                 DiskEngine::Done done);
 [[nodiscard]] std::unique_ptr<DiskEngine> make_thread_engine(Loop& loop, std::uint32_t threads,
                                                              DiskEngine::Done done);

@@ -143,8 +143,8 @@ std::expected<DiskFloor, DiskOpenError> measure_disk_floor(const std::string& di
   std::error_code ignored;
   std::filesystem::remove_all(disk_options.directory, ignored);
   if (!failure.empty()) {
-    return std::unexpected(
-        DiskOpenError{DiskOpenError::Code::io, "measuring " + directory + ": " + failure + ": check the disk"});
+    return std::unexpected(DiskOpenError{DiskOpenError::Code::io,
+                                         "measuring " + directory + ": " + failure + ": check the disk"});
   }
   std::sort(floor.latencies_ns.begin(), floor.latencies_ns.end());
   return floor;

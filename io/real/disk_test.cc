@@ -38,7 +38,8 @@ INSTANTIATE_TEST_SUITE_P(RealDisk, Contract,
                                           testing::ValuesIn(disk_contract())),
                          [](const auto& instance) {
                            const bool threads = std::get<0>(instance.param) == DiskEngineKind::threads;
-                           return std::string(std::get<1>(instance.param).name) + (threads ? "OnThreads" : "");
+                           return std::string(std::get<1>(instance.param).name) +
+                                  (threads ? "OnThreads" : "");
                          });
 
 // Two processes could write into one directory, and each would destroy what the other promised.
@@ -111,7 +112,8 @@ bool forbid_uring() {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   const sock_fprog program{.len = std::size(code), .filter = code};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
 // Runs in a process of its own; the exit code says what was wrong.

@@ -16,7 +16,8 @@
 
 namespace reel::real {
 
-// A new directory on the disk of the build tree (the default temporary directory may be a memory file system).
+// A new directory on the disk of the build tree (the default temporary directory may be a memory file
+// system).
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {

@@ -1,9 +1,9 @@
-// The engine for machines that forbid io_uring: the same transfers by preadv, pwritev and fdatasync on a few threads.
-// Correct and slower: each transfer costs two wake-ups more.
-#include <cerrno>
-
+// The engine for machines that forbid io_uring: the same transfers by preadv, pwritev and fdatasync on a few
+// threads. Correct and slower: each transfer costs two wake-ups more.
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "io/real/disk_engine.h"
 #include "io/real/disk_workers.h"

@@ -1,6 +1,7 @@
-// The io_uring engine. Completions reach KJ's loop by an eventfd; hence no DEFER_TASKRUN, under which completions are
-// only posted when somebody asks for them and an eventfd loop hangs. A sync is its own FSYNC operation and never
-// RWF_DSYNC on the write: that completes on a per-CPU worker and costs a scheduler tick on a busy machine.
+// The io_uring engine. Completions reach KJ's loop by an eventfd; hence no DEFER_TASKRUN, under which
+// completions are only posted when somebody asks for them and an eventfd loop hangs. A sync is its own FSYNC
+// operation and never RWF_DSYNC on the write: that completes on a per-CPU worker and costs a scheduler tick
+// on a busy machine.
 #include <liburing.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -16,7 +17,8 @@ namespace {
 
 class UringEngine final : public DiskEngine {
  public:
-  UringEngine(Loop& loop, std::uint32_t depth, Done done) : loop_(loop), depth_(depth), done_(std::move(done)) {}
+  UringEngine(Loop& loop, std::uint32_t depth, Done done)
+      : loop_(loop), depth_(depth), done_(std::move(done)) {}
 
   ~UringEngine() noexcept override {
     watch_ = nullptr;
@@ -27,7 +29,8 @@ class UringEngine final : public DiskEngine {
   // 0 or errno.
   int open() {
     // From 5.19 and 6.0 on; older kernels say EINVAL and get a plain ring.
-    constexpr unsigned kWanted = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER;
+    constexpr unsigned kWanted =
+        IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER;
     int result = io_uring_queue_init(depth_, &ring_, kWanted);
     if (result == -EINVAL) result = io_uring_queue_init(depth_, &ring_, 0);
     if (result < 0) return -result;
@@ -57,11 +60,14 @@ class UringEngine final : public DiskEngine {
       const int result = io_uring_submit(&ring_);
       if (result > 0 || result == -EINTR) continue;
       REEL_CHECK(result == 0 || result == -EAGAIN || result == -EBUSY);
-      // The kernel is short of memory or behind with completions: the next completion tries again, or this timer.
-      loop_.keep(loop_.io().provider->getTimer().afterDelay(kj::MILLISECONDS).then(
-          [this, alive = std::weak_ptr<const bool>(alive_)] {
-            if (!alive.expired()) flush();
-          }));
+      // The kernel is short of memory or behind with completions: the next completion tries again, or this
+      // timer.
+      loop_.keep(loop_.io()
+                     .provider->getTimer()
+                     .afterDelay(kj::MILLISECONDS)
+                     .then([this, alive = std::weak_ptr<const bool>(alive_)] {
+                       if (!alive.expired()) flush();
+                     }));
       return;
     }
   }
@@ -95,7 +101,8 @@ class UringEngine final : public DiskEngine {
         io_uring_prep_readv(entry, transfer.descriptor, transfer.parts, transfer.part_count, transfer.offset);
         break;
       case Transfer::Kind::write:
-        io_uring_prep_writev(entry, transfer.descriptor, transfer.parts, transfer.part_count, transfer.offset);
+        io_uring_prep_writev(entry, transfer.descriptor, transfer.parts, transfer.part_count,
+                             transfer.offset);
         break;
       case Transfer::Kind::sync:
         io_uring_prep_fsync(entry, transfer.descriptor, IORING_FSYNC_DATASYNC);

@@ -1,9 +1,8 @@
 #include "io/real/disk_workers.h"
 
-#include <csignal>
-
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <deque>
 #include <mutex>
 #include <thread>

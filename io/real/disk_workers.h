@@ -1,5 +1,6 @@
-// Workers: a few threads for calls that block (names, directories, and everything where io_uring is forbidden).
-// A job runs on a worker, its `done` on the loop's thread. With one thread, jobs run in the order of their start.
+// Workers: a few threads for calls that block (names, directories, and everything where io_uring is
+// forbidden). A job runs on a worker, its `done` on the loop's thread. With one thread, jobs run in the order
+// of their start.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@ class Workers {
 
   // `done` is dropped if the Workers died meanwhile. The caller bounds the number of jobs.
   void run(Task job, Task done);
-  // Waits until every job ended. False if one did not in time: it still uses the memory that it was given, and what
-  // had not begun is forgotten.
+  // Waits until every job ended. False if one did not in time: it still uses the memory that it was given,
+  // and what had not begun is forgotten.
   [[nodiscard]] bool settle(io::Duration limit);
 
  private:

@@ -1,13 +1,13 @@
 #include "io/real/event_loop.h"
 
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
-#include <ctime>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
 #include <utility>
 
 #include "io/ports/assert.h"
@@ -154,7 +154,7 @@ void Loop::sleep(const kj::Maybe<io::Duration>& limit) {
   auto activity = kj::newPromiseAndFulfiller<void>();
   sleeper_ = kj::mv(activity.fulfiller);
   auto woken = kj::mv(activity.promise);
-  KJ_IF_MAYBE(delay, limit) {
+  KJ_IF_MAYBE (delay, limit) {
     auto& timer = io_.provider->getTimer();
     woken = woken.exclusiveJoin(timer.afterDelay(delay->ns * kj::NANOSECONDS));
   }
@@ -164,7 +164,7 @@ void Loop::sleep(const kj::Maybe<io::Duration>& limit) {
 
 void Loop::note_activity() {
   ++activity_;
-  KJ_IF_MAYBE(sleeper, sleeper_) {
+  KJ_IF_MAYBE (sleeper, sleeper_) {
     if ((*sleeper)->isWaiting()) (*sleeper)->fulfill();
   }
 }

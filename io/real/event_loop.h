@@ -1,15 +1,17 @@
-// Loop: the one thread on which a node or a client lives. It owns KJ's asynchronous I/O, so disk completions, timers,
-// sockets and RPC of that node all arrive on this thread, and nothing in the node needs a lock.
+// Loop: the one thread on which a node or a client lives. It owns KJ's asynchronous I/O, so disk completions,
+// timers, sockets and RPC of that node all arrive on this thread, and nothing in the node needs a lock.
 //
 // A turn is what happens between two looks at the kernel:
-//   1. what is ready is drained: disk completions (eventfd), the timer, sockets; each calls the host, in any order,
+//   1. what is ready is drained: disk completions (eventfd), the timer, sockets; each calls the host,
 //   2. deferred tasks run,
-//   3. when no event is left, the flushers run, disk before network: everything that the host asked for during the
-//      turn goes out in one batch of system calls, and the disk starts working before the peers are told.
+//   3. when no event is left, the flushers run, disk before network: everything that the host asked for
+//      during the turn goes out in one batch of system calls, and the disk starts working before the peers
+//      are told.
 // KJ polls the kernel only between turns, so a turn is bounded by what one epoll_wait returned.
 //
-// Everything here is for the loop's own thread, except post() through a Mailbox. The turn order holds also where a
-// program drives KJ itself by `promise.wait(loop.wait_scope())`; run() adds the spinning and the end by stop().
+// Everything here is for the loop's own thread, except post() through a Mailbox. The turn order holds also
+// where a program drives KJ itself by `promise.wait(loop.wait_scope())`; run() adds the spinning and the end
+// by stop().
 #pragma once
 
 #include <kj/async-io.h>
@@ -43,7 +45,8 @@ class Mailbox {
   ~Mailbox();
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
-  // Any thread. Tasks of one thread run in order, each from the loop, never inline. The poster bounds their number.
+  // Any thread. Tasks of one thread run in order, each from the loop, never inline. The poster bounds their
+  // number.
   void post(Task task);
 
  private:
@@ -57,8 +60,9 @@ class Mailbox {
   int event_ = -1;
 };
 
-// Whether to poll a little before going to sleep. Waking an idle core costs some 20 us, a useless spin costs the same
-// on a core that others want, so the loop remembers how often it paid: below one in four it only probes.
+// Whether to poll a little before going to sleep. Waking an idle core costs some 20 us, a useless spin costs
+// the same on a core that others want, so the loop remembers how often it paid: below one in four it only
+// probes.
 class SpinPolicy {
  public:
   bool worth_trying();
@@ -72,8 +76,8 @@ class SpinPolicy {
 };
 
 struct LoopOptions {
-  // Longest poll before sleeping, after something happened. 0 disables. At most 20 us are of use (platform notes):
-  // with more, completions of kernel workers that need this CPU wait for a scheduler tick.
+  // Longest poll before sleeping, after something happened. 0 disables. At most 20 us are of use (platform
+  // notes): with more, completions of kernel workers that need this CPU wait for a scheduler tick.
   io::Duration spin = io::nanoseconds(0);
 };
 
@@ -100,25 +104,26 @@ class Loop final : private kj::TaskSet::ErrorHandler {
   // For other threads; the loop itself uses defer().
   const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
 
-  // A flusher is added once and removed before it dies. Flushers of one phase run in the order of their addition.
+  // A flusher is added once and removed before it dies. Flushers of one phase run in the order of their
+  // addition.
   void add_flusher(FlushPhase phase, Flusher& flusher);
   void remove_flusher(Flusher& flusher);
   // All flushers run at the end of this turn. Cheap, and as often as you like.
   void request_flush();
 
-  // Something arrived from outside: worth spinning for more, and time to look at run_until()'s condition. Whoever
-  // watches a socket or a descriptor calls it.
+  // Something arrived from outside: worth spinning for more, and time to look at run_until()'s condition.
+  // Whoever watches a socket or a descriptor calls it.
   void note_activity();
 
-  // Keeps a background promise alive until it is done or the loop dies. One that fails is a programmer's error and
-  // ends the process: whatever may fail in operation is caught where it can be understood.
+  // Keeps a background promise alive until it is done or the loop dies. One that fails is a programmer's
+  // error and ends the process: whatever may fail in operation is caught where it can be understood.
   void keep(kj::Promise<void> promise);
   // Calls `readable` each time the descriptor becomes readable (edge-triggered: it must read until EAGAIN).
   // Lives as long as the returned handle, which dies before the descriptor and never inside `readable`.
   [[nodiscard]] kj::Own<void> watch(int descriptor, std::function<void()> readable);
 
-  // SIGINT and SIGTERM: capture in main() before any thread starts (the mask is inherited), then let one loop hear
-  // them. The callback gets the signal's number, and comes again if the user insists.
+  // SIGINT and SIGTERM: capture in main() before any thread starts (the mask is inherited), then let one loop
+  // hear them. The callback gets the signal's number, and comes again if the user insists.
   static void capture_stop_signals();
   void on_stop_signal(std::function<void(int)> callback);
 

@@ -36,10 +36,10 @@ std::optional<std::uint64_t> flushes_of_stat(std::string_view content) {
 }
 
 std::optional<FlushCounter> FlushCounter::of(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   if (::stat(path.c_str(), &status) != 0) return std::nullopt;
-  const std::string link = "/sys/dev/block/" + std::to_string(major(status.st_dev)) + ":" +
-                           std::to_string(minor(status.st_dev));
+  const std::string link =
+      "/sys/dev/block/" + std::to_string(major(status.st_dev)) + ":" + std::to_string(minor(status.st_dev));
   std::error_code error;
   std::filesystem::path device = std::filesystem::canonical(link, error);
   if (error) return std::nullopt;

@@ -1,6 +1,6 @@
-// The kernel's own count of cache flushes of a block device: the judge of whether a node syncs as often as it says.
-// It counts the whole device, so other writers of the machine show up too. Not to be had on network and stacked file
-// systems, and where /sys is hidden: then there is nullopt, and nothing is proved.
+// The kernel's own count of cache flushes of a block device: the judge of whether a node syncs as often as it
+// says. It counts the whole device, so other writers of the machine show up too. Not to be had on network and
+// stacked file systems, and where /sys is hidden: then there is nullopt, and nothing is proved.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,8 @@ class FlushCounter {
   std::string source_;
 };
 
-// The field "flush I/Os" of the content of a stat file (kernel: Documentation/block/stat.rst); nullopt before 5.5.
+// The field "flush I/Os" of the content of a stat file (kernel: Documentation/block/stat.rst); nullopt before
+// 5.5.
 [[nodiscard]] std::optional<std::uint64_t> flushes_of_stat(std::string_view content);
 
 }  // namespace reel::real

@@ -50,7 +50,8 @@ class Encoder {
   std::vector<std::byte> bytes_;
 };
 
-// Reads integers and names from untrusted bytes; after the first read beyond the end, ok() is false and values are 0.
+// Reads integers and names from untrusted bytes; after the first read beyond the end, ok() is false and
+// values are 0.
 class Decoder {
  public:
   explicit Decoder(std::span<const std::byte> bytes) : bytes_(bytes) {}
@@ -115,14 +116,16 @@ class Reader {
     }
     const auto version = io::load<std::uint32_t>(bytes_.data() + kMagic.size());
     if (version != kRecordingVersion) {
-      return std::unexpected("the recording has version " + std::to_string(version) + ", this program reads " +
-                             std::to_string(kRecordingVersion));
+      return std::unexpected("the recording has version " + std::to_string(version) +
+                             ", this program reads " + std::to_string(kRecordingVersion));
     }
-    if (io::load<std::uint32_t>(bytes_.data() + 12) != 0) return std::unexpected("the recording's header is damaged");
+    if (io::load<std::uint32_t>(bytes_.data() + 12) != 0)
+      return std::unexpected("the recording's header is damaged");
     std::size_t at = kFileHeaderBytes;
     while (at < bytes_.size() && !recording_.ended) {
       const auto next = read_record(at);
-      if (!next) return std::unexpected(next.error() + " at byte " + std::to_string(at) + " of the recording");
+      if (!next)
+        return std::unexpected(next.error() + " at byte " + std::to_string(at) + " of the recording");
       if (*next == at) {
         recording_.cut_short = true;
         break;
@@ -146,8 +149,8 @@ class Reader {
     const io::Bytes body = bytes_.slice(at + kRecordHeaderBytes, body_bytes);
     std::size_t prefix = 0;
     if (!parse(kind, body, prefix)) return std::unexpected("a malformed record");
-    const std::uint64_t digest = data_digest(prefix_digest(kind, body_bytes, body.span().first(prefix)),
-                                             body.span().subspan(prefix));
+    const std::uint64_t digest =
+        data_digest(prefix_digest(kind, body_bytes, body.span().first(prefix)), body.span().subspan(prefix));
     if (digest != io::load<std::uint64_t>(head + 8)) return std::unexpected("a record with a wrong checksum");
     return at + kRecordHeaderBytes + body_bytes;
   }
@@ -161,9 +164,7 @@ class Reader {
       case RecordKind::submitted: return parse_submitted(body, prefix);
       case RecordKind::completed: return parse_completed(body, prefix);
       case RecordKind::mark: return parse_mark(body, prefix);
-      case RecordKind::ended:
-        recording_.ended = true;
-        return body.empty();
+      case RecordKind::ended: recording_.ended = true; return body.empty();
     }
     return false;
   }
@@ -210,7 +211,8 @@ class Reader {
     prefix = decoder.position();
     if (!decoder.ok() || verb > static_cast<std::uint8_t>(io::DiskVerb::sync_directory)) return false;
     if (!range_is_sane(request.offset, request.length)) return false;
-    // Empty stands for a name that the disk refused. Others become files of an image: no path may hide in them.
+    // Empty stands for a name that the disk refused. Others become files of an image: no path may hide in
+    // them.
     if (!request.name.empty() && !disk_name_allowed(request.name)) return false;
     const std::size_t length = body.size() - prefix;
     if (request.verb != io::DiskVerb::write) return push(std::move(record)) && length == 0;
@@ -269,7 +271,7 @@ std::expected<Recording, std::string> decode_recording(const io::Bytes& bytes) {
 
 std::expected<Recording, std::string> read_recording(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat status {};
+  struct stat status{};
   if (descriptor < 0 || ::fstat(descriptor, &status) != 0 || status.st_size == 0) {
     if (descriptor >= 0) ::close(descriptor);
     return std::unexpected("cannot read recording " + path + ": check that it exists and is not empty");
@@ -277,15 +279,16 @@ std::expected<Recording, std::string> read_recording(const std::string& path) {
   const auto size = static_cast<std::size_t>(status.st_size);
   void* start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
   ::close(descriptor);
-  if (start == MAP_FAILED) return std::unexpected("cannot map recording " + path + ": " + std::strerror(errno));
+  if (start == MAP_FAILED)
+    return std::unexpected("cannot map recording " + path + ": " + std::strerror(errno));
   return decode_recording(
       io::Bytes::kept_by(Mapping(start, size), {static_cast<const std::byte*>(start), size}));
 }
 
 // ---- writing
 
-std::expected<std::unique_ptr<RecordingWriter>, std::string> RecordingWriter::create(const std::string& path,
-                                                                                     std::uint64_t bytes_max) {
+std::expected<std::unique_ptr<RecordingWriter>, std::string> RecordingWriter::create(
+    const std::string& path, std::uint64_t bytes_max) {
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_APPEND, 0640);
   if (descriptor < 0) {
     return std::unexpected("cannot make recording " + path + " (" + std::strerror(errno) +
@@ -308,8 +311,8 @@ void RecordingWriter::append(RecordKind kind, const std::vector<std::byte>& pref
   for (const io::Bytes& part : data) body_bytes += part.size();
   const std::uint64_t all_bytes = kRecordHeaderBytes + body_bytes;
   // Room for the closing record is never given away.
-  const bool fits = body_bytes - prefix.size() <= kRecordedDataMax &&
-                    all_bytes + kRecordHeaderBytes <= bytes_left_;
+  const bool fits =
+      body_bytes - prefix.size() <= kRecordedDataMax && all_bytes + kRecordHeaderBytes <= bytes_left_;
   if (!fits && kind != RecordKind::ended) {
     append(RecordKind::ended, {}, {});
     ended_ = true;
@@ -374,7 +377,8 @@ void RecordingWriter::mark(std::string_view text) {
 
 std::expected<void, std::string> RecordingWriter::add_base(const std::string& directory) {
   const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return std::unexpected("cannot read directory " + directory + ": " + std::strerror(errno));
+  if (descriptor < 0)
+    return std::unexpected("cannot read directory " + directory + ": " + std::strerror(errno));
   std::vector<io::FileEntry> entries;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {

@@ -1,6 +1,6 @@
-// A recording: everything that one node asked of its disk in one life, what came back and when, and the marks that
-// the program set in between ("acknowledged 4711"). It is the evidence of a durability proof: crash_image.h builds
-// from it the disks that a power loss could have left behind.
+// A recording: everything that one node asked of its disk in one life, what came back and when, and the marks
+// that the program set in between ("acknowledged 4711"). It is the evidence of a durability proof:
+// crash_image.h builds from it the disks that a power loss could have left behind.
 //
 // File format, version 1. Integers are little-endian; nothing is aligned.
 //
@@ -8,16 +8,17 @@
 //   record   u32 bytes of the body  u8 kind  u8[3] zero  u64 checksum  body
 //
 //   kind          body
-//   1 base file   u64 size  u8 n  name[n]                      a file of the directory when the recording began
-//   2 base data   u64 offset  u8 n  name[n]  data              content of a base file; what is not given is zeros
-//   3 submitted   u64 op  u8 verb  u32 file  u64 offset  u64 length  u8 n  name[n]  data (write: `length` bytes)
-//   4 completed   u64 op  u8 status  u64 size                  after all that completed before it
+//   1 base file   u64 size  u8 n  name[n]              a file of the directory when the recording began
+//   2 base data   u64 offset  u8 n  name[n]  data      content of a base file; what is not given is zeros
+//   3 submitted   u64 op  u8 verb  u32 file  u64 offset  u64 length  u8 n  name[n]  data (write: `length`)
+//   4 completed   u64 op  u8 status  u64 size          after all that completed before it
 //   5 mark        text
 //   6 ended       nothing: the bound of the recording was reached, what came later is unknown
 //
-// Base records come first. The checksum is XXH3-64 of kind, size and the body before data, then chained through each
-// 4 KiB of data. Bounds: names 64, marks 4096, data 64 MiB, files 1 TiB. A record is written by one system call, so a
-// killed process leaves at most one incomplete record, the last; a decoder stops there and says so.
+// Base records come first. The checksum is XXH3-64 of kind, size and the body before data, then chained
+// through each 4 KiB of data. Bounds: names 64, marks 4096, data 64 MiB, files 1 TiB. A record is written by
+// one system call, so a killed process leaves at most one incomplete record, the last; a decoder stops there
+// and says so.
 #pragma once
 
 #include <cstdint>
@@ -51,11 +52,11 @@ enum class RecordKind : std::uint8_t { base_file = 1, base_data, submitted, comp
 // One of submitted, completed and mark.
 struct Record {
   RecordKind kind{};
-  io::DiskRequest request;                        // submitted; a write's data is one unaligned slice
-  io::DiskOpId op;                                // completed
-  io::DiskStatus status = io::DiskStatus::ok;     // completed
-  std::uint64_t size = 0;                         // completed
-  std::string text;                               // mark
+  io::DiskRequest request;                     // submitted; a write's data is one unaligned slice
+  io::DiskOpId op;                             // completed
+  io::DiskStatus status = io::DiskStatus::ok;  // completed
+  std::uint64_t size = 0;                      // completed
+  std::string text;                            // mark
 };
 
 struct Recording {
@@ -79,7 +80,8 @@ class RecordingWriter {
   RecordingWriter(const RecordingWriter&) = delete;
   RecordingWriter& operator=(const RecordingWriter&) = delete;
 
-  // What the directory holds now, as durable content; before anything else. Reads all of it: call before service.
+  // What the directory holds now, as durable content; before anything else. Reads all of it: call before
+  // service.
   [[nodiscard]] std::expected<void, std::string> add_base(const std::string& directory);
   void submitted(const io::DiskRequest& request);
   void completed(const io::DiskResult& result);

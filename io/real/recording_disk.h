@@ -1,8 +1,11 @@
-// RecordingDisk: a decorator over any io::Disk that writes down every request before it is submitted and every result
-// before the host sees it, so the order of the records is the order in which the host could have known.
+// RecordingDisk: a decorator over any io::Disk that writes down every request before it is submitted and
+// every result before the host sees it, so the order of the records is the order in which the host could have
+// known.
 //
 //   node's driver ──submit──▶ RecordingDisk ──submit──▶ disk
-//   node's driver ◀─on_disk── RecordingDisk ◀─on_disk── disk        recorder.attach(&driver); disk.attach(&recorder.results())
+//   node's driver ◀─on_disk── RecordingDisk ◀─on_disk── disk
+//
+// Tied by recorder.attach(&driver) and disk.attach(&recorder.results()).
 #pragma once
 
 #include <string_view>

@@ -83,7 +83,8 @@ TEST(Recording, IsReadBackAsItHappened) {
   EXPECT_EQ(records[11].status, io::DiskStatus::refused);
 }
 
-// A recording of a killed process ends anywhere: what came before must be usable, what is damaged must not be believed.
+// A recording of a killed process ends anywhere: what came before must be usable, what is damaged must not be
+// believed.
 TEST(Recording, OfAKilledProcessIsReadUpToItsEnd) {
   TemporaryDirectory directory;
   const std::string bytes = record_a_little(directory.path() + "/recording");
@@ -107,7 +108,8 @@ TEST(Recording, WithAFlippedBitIsRefused) {
     std::string damaged = bytes;
     damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
     const auto recording = decode_recording(io::Bytes::copy_of(damaged));
-    // A damaged length may look like the end of a killed process: then less is believed, never something else.
+    // A damaged length may look like the end of a killed process: then less is believed, never something
+    // else.
     if (!recording.has_value()) continue;
     EXPECT_TRUE(recording->cut_short) << "byte " << at;
     EXPECT_LT(recording->records.size(), whole->records.size()) << "byte " << at;
@@ -117,7 +119,8 @@ TEST(Recording, WithAFlippedBitIsRefused) {
 // Something that is no recording, or one of a later version, could be taken for one.
 TEST(Recording, OfAnotherKindIsRefused) {
   EXPECT_FALSE(decode_recording({}).has_value());
-  EXPECT_FALSE(decode_recording(io::Bytes::copy_of(std::string_view("hello, this is some text"))).has_value());
+  EXPECT_FALSE(
+      decode_recording(io::Bytes::copy_of(std::string_view("hello, this is some text"))).has_value());
   std::string later = "REELREC1";
   later += std::string("\2\0\0\0\0\0\0\0", 8);
   const auto recording = decode_recording(io::Bytes::copy_of(later));
@@ -168,7 +171,8 @@ TEST(Recording, KnowsWhatTheDirectoryHeldBefore) {
   EXPECT_EQ(recording->base[0].size, sparse.size());
   ASSERT_EQ(recording->base[0].pieces.size(), 1u);
   EXPECT_EQ(recording->base[0].pieces[0].offset, 256u << 10);
-  EXPECT_EQ(recording->base[0].pieces[0].data.text(), std::string_view(sparse).substr(256u << 10, 256u << 10));
+  EXPECT_EQ(recording->base[0].pieces[0].data.text(),
+            std::string_view(sparse).substr(256u << 10, 256u << 10));
 }
 
 }  // namespace
