@@ -52,25 +52,29 @@ class Simulation final : private sim::Observer {
   void stop_at(io::Instant time) { stop_at_ = time; }
 
  private:
-  struct Client;
-
   void on_event(const sim::EventRecord& record) override;
   void add_nodes();
   void add_appenders();
   void add_readers();
   void add_log_clients();
+  void add_client(NodeId id, sim::HostFactory factory);
   void storm();
   void heal_and_settle();
   bool clients_done() const;
   bool core_agrees() const;
   void judge();
   void check();
+  sim::FaultPlan draw_plan();
+  void count_noticed();
 
   SimulationOptions options_;
   std::unique_ptr<sim::World> world_;
   Shape shape_;
   std::vector<NodeId> voters_;
   std::unique_ptr<Oracles> oracles_;
+  sim::Ledger ledger_;
+  std::unique_ptr<sim::Faults> faults_;
+  std::vector<NodeId> clients_;
   std::vector<NodeId> core_;
   std::map<NodeId, node::Driver*> drivers_;
   std::vector<std::unique_ptr<AppendMemory>> append_memories_;

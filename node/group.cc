@@ -24,6 +24,7 @@ Group::Group(GroupId id, const GroupOptions& options, raft::Recovered recovered)
       options_(options),
       core_(with_group(options.raft, id), recovered),
       noted_(recovered.hard_state),
+      noted_durable_(core_.durable_index()),
       tail_first_(core_.last_index() + 1),
       boot_commit_(recovered.commit) {
   deadlines_.fill(io::kNever);
@@ -72,6 +73,10 @@ void Group::run(const raft::Input& input, Context& context) {
   if (now != noted_) {
     noted_ = now;
     note(NoteHardState{id_, now}, context);
+  }
+  if (core_.durable_index() != noted_durable_) {
+    noted_durable_ = core_.durable_index();
+    note(NoteDurable{id_, noted_durable_}, context);
   }
   for (raft::Effect& effect : effects) {
     std::visit([&](auto& one) { handle(one, context); }, effect);
@@ -177,7 +182,6 @@ bool Group::collect_durability(Context& context) {
     run(raft::HardStateDurable{hard_state_durable_}, context);
     any = true;
   }
-  if (any) note(NoteDurable{id_, core_.durable_index()}, context);
   return any;
 }
 

@@ -180,6 +180,7 @@ class Group {
   std::array<io::Instant, raft::kTimers> deadlines_;
   std::uint64_t elections_timed_ = 0;
   HardState noted_;
+  Index noted_durable_;
   std::deque<Durability<Lsn>> appends_;
   std::deque<Durability<std::uint64_t>> saves_;
   Ticket append_durable_;

@@ -36,8 +36,11 @@ bool Reader::on_reply(io::CallId call, const ClientReply& reply, const io::Now& 
     high_water_ = std::max(high_water_, result->high_water);
     answered_ = true;
     failures_ = 0;
-    // An empty answer of a node that lags: do not spin.
-    if (entries_.empty() && options_.wait.ns == 0) resume_at_ = now.monotonic + options_.backoff_min;
+    if (entries_.empty()) {
+      // Nothing new here. That node may be cut off from those who know more: let another one answer next.
+      target_ = (target_ + 1) % options_.nodes.size();
+      if (options_.wait.ns == 0) resume_at_ = now.monotonic + options_.backoff_min;
+    }
     return true;
   }
   const auto* error = std::get_if<CallError>(&reply);

@@ -1,0 +1,235 @@
+#include "harness/simulation.h"
+
+#include <algorithm>
+
+#include "harness/provision.h"
+#include "io/wire/codec.h"
+
+namespace reel::harness {
+namespace {
+
+// How long the healed core may take to answer everything and to agree.
+constexpr io::Duration kSettleMax = io::seconds(120);
+// Before faults begin: a first leader, so that storms do not all hit an empty cluster.
+constexpr io::Duration kQuietStart = io::milliseconds(400);
+
+enum class Place : std::uint32_t { entropy = 100, clock_offset, client_nodes, client_seed, session };
+
+sim::ChoiceKey key(Place place, NodeId node, std::uint64_t counter = 0) {
+  return {sim::Choice::harness, static_cast<std::uint32_t>(place), static_cast<std::uint32_t>(node.value), counter};
+}
+
+}  // namespace
+
+Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Override> overrides)
+    : options_(options),
+      ledger_(options.mode == Mode::bounded ? sim::LedgerMode::bounded : sim::LedgerMode::unbounded) {
+  sim::Decisions drawn(options.seed);
+  drawn.override_with(overrides);
+  shape_ = draw_shape(options, drawn);
+  world_ = std::make_unique<sim::World>(shape_.world);
+  world_->decisions().override_with(overrides);
+  for (std::uint32_t node = 1; node <= shape_.nodes; ++node) voters_.push_back(NodeId(node));
+  oracles_ = std::make_unique<Oracles>(voters_, 1);
+  world_->add_observer(this);
+  add_nodes();
+  add_appenders();
+  add_readers();
+  add_log_clients();
+  ledger_.describe(1, 0, voters_);
+  faults_ = std::make_unique<sim::Faults>(*world_, ledger_, draw_plan());
+}
+
+Simulation::~Simulation() { world_->remove_observer(this); }
+
+void Simulation::add_nodes() {
+  const auto groups = initial_groups(voters_, 1);
+  for (const NodeId id : voters_) {
+    sim::MachineOptions machine;
+    machine.id = id;
+    machine.role = sim::MachineRole::node;
+    machine.clock.monotonic_offset_ns =
+        static_cast<std::int64_t>(world_->decisions().range(key(Place::clock_offset, id), 0, 1'000'000'000'000));
+    machine.factory = [this, id](io::Ports& ports) -> std::unique_ptr<io::Host> {
+      node::DriverOptions driver;
+      driver.node = shape_.node;
+      driver.cluster = io::ClusterId(1);
+      driver.id = id;
+      driver.entropy = world_->decisions().bits(key(Place::entropy, id, world_->life(id)));
+      driver.peer_batch_codec = &wire::kPeerBatchCodec;
+      driver.client_reply_codec = &wire::kClientReplyCodec;
+      auto host = std::make_unique<node::Driver>(driver, ports, oracles_.get(), [this, id](const std::string& why) {
+        // No fault of this catalogue may stop a node for good: its disk only loses what was never acknowledged.
+        oracles_->complain("node-halted", "node " + std::to_string(id.value) + " stopped: " + why);
+      });
+      drivers_[id] = host.get();
+      return host;
+    };
+    world_->add(machine);
+    for (const auto& [name, content] : format_image({io::ClusterId(1), id, Incarnation(0)}, shape_.node.journal, groups)) {
+      world_->disk(id).install(name, content);
+    }
+  }
+}
+
+void Simulation::add_appenders() {
+  for (std::size_t i = 0; i < shape_.appenders.size(); ++i) {
+    const ClientShape& client = shape_.appenders[i];
+    const NodeId id(kFirstClient + i);
+    AppendPlan plan;
+    plan.call_codec = &wire::kClientCallCodec;
+    plan.appender.nodes = voters_;
+    std::rotate(plan.appender.nodes.begin(),
+                plan.appender.nodes.begin() +
+                    static_cast<std::ptrdiff_t>(world_->decisions().below(key(Place::client_nodes, id), voters_.size())),
+                plan.appender.nodes.end());
+    plan.appender.ordered = client.ordered;
+    plan.appender.outstanding_max = client.outstanding_max;
+    plan.appender.call_transactions_max = client.call_transactions_max;
+    plan.appender.calls_in_flight_max = client.calls_in_flight_max;
+    plan.appender.call_timeout = io::seconds(1);
+    plan.appender.seed = world_->decisions().bits(key(Place::client_seed, id));
+    plan.total = client.total;
+    plan.burst = client.burst;
+    plan.think_mean = client.think_mean;
+    plan.bytes_max = client.bytes_max;
+    plan.content_seed = options_.seed;
+    append_memories_.push_back(std::make_unique<AppendMemory>());
+    append_totals_.push_back(plan.total);
+    AppendMemory& memory = *append_memories_.back();
+    memory.session = {world_->decisions().bits(key(Place::session, id, 0)),
+                      world_->decisions().bits(key(Place::session, id, 1))};
+    add_client(id, [this, id, plan, &memory](io::Ports& ports) -> std::unique_ptr<io::Host> {
+      return std::make_unique<AppendProgram>(ports, id, plan, memory, *oracles_, world_->decisions());
+    });
+  }
+}
+
+void Simulation::add_readers() {
+  for (std::uint32_t i = 0; i < shape_.readers; ++i) {
+    const NodeId id(kFirstClient + shape_.appenders.size() + i);
+    FeedPlan plan;
+    plan.call_codec = &wire::kClientCallCodec;
+    plan.reader.nodes = voters_;
+    std::rotate(plan.reader.nodes.begin(),
+                plan.reader.nodes.begin() +
+                    static_cast<std::ptrdiff_t>(world_->decisions().below(key(Place::client_nodes, id), voters_.size())),
+                plan.reader.nodes.end());
+    plan.reader.bytes_max = 16384;
+    plan.reader.wait = io::milliseconds(500);
+    plan.reader.call_timeout = io::seconds(1);
+    plan.reader.seed = world_->decisions().bits(key(Place::client_seed, id));
+    reader_positions_.push_back(std::make_unique<TxnId>());
+    TxnId& position = *reader_positions_.back();
+    add_client(id, [this, id, plan, &position](io::Ports& ports) -> std::unique_ptr<io::Host> {
+      return std::make_unique<FeedProgram>(ports, id, plan, position, *oracles_);
+    });
+  }
+}
+
+void Simulation::add_client(NodeId id, sim::HostFactory factory) {
+  sim::MachineOptions machine;
+  machine.id = id;
+  machine.role = sim::MachineRole::client;
+  machine.factory = std::move(factory);
+  world_->add(machine);
+  clients_.push_back(id);
+}
+
+sim::FaultPlan Simulation::draw_plan() {
+  sim::PlanOptions plan;
+  plan.nodes = voters_;
+  plan.clients = clients_;
+  plan.start = io::Instant{kQuietStart.ns};
+  plan.end = plan.start + shape_.storm;
+  if (options_.faults) {
+    plan.allowed.reset();
+    for (const sim::FaultKind kind : *options_.faults) plan.allowed.set(static_cast<std::size_t>(kind));
+  }
+  if (options_.setting == Setting::calm) plan.allowed.reset();
+  if (options_.setting == Setting::harsh) plan.calm_permille = 0;
+  sim::FaultPlan drawn = sim::FaultPlan::draw(world_->decisions(), plan);
+  return drawn;
+}
+
+const node::Driver* Simulation::driver(NodeId id) const {
+  const auto it = drivers_.find(id);
+  return it == drivers_.end() || !world_->running(id) ? nullptr : it->second;
+}
+
+void Simulation::on_event(const sim::EventRecord& record) {
+  if (record.kind == sim::EventKind::crash) oracles_->crashed(record.machine);
+  check();
+}
+
+void Simulation::check() {
+  const auto& violation = oracles_->violation();
+  if (violation && !world_->failed()) world_->fail(violation->oracle, violation->oracle, violation->sentence);
+}
+
+// ---- the run ------------------------------------------------------------------------------------------------------
+
+RunReport Simulation::run() {
+  world_->boot_all();
+  faults_->start();
+  storm();
+  if (!world_->failed()) heal_and_settle();
+  if (!world_->failed()) judge();
+  RunReport report;
+  report.seed = options_.seed;
+  report.failure = world_->failure();
+  report.chain = world_->chain();
+  report.events = world_->events();
+  report.simulated_ns = world_->time().ns;
+  report.commits = oracles_->acknowledged_total();
+  report.elections = oracles_->consensus().elections;
+  report.faults = world_->counters();
+  report.marks = oracles_->marks();
+  report.nodes = shape_.nodes;
+  return report;
+}
+
+void Simulation::storm() { world_->run_until(io::Instant{kQuietStart.ns} + shape_.storm); }
+
+bool Simulation::clients_done() const {
+  for (std::size_t i = 0; i < append_memories_.size(); ++i) {
+    if (append_memories_[i]->answered.value < append_totals_[i]) return false;
+  }
+  return true;
+}
+
+// Everybody in the core has applied everything that is committed, and readers have seen it.
+bool Simulation::core_agrees() const {
+  TxnId high_water;
+  for (const NodeId id : core_) {
+    const node::Driver* replica = driver(id);
+    if (replica == nullptr || !replica->node().ready()) return false;
+    const node::Group* group = replica->node().group(GroupId(1));
+    if (group->state().applied() < oracles_->committed(GroupId(1))) return false;
+    high_water = std::max(high_water, group->state().next_id());
+  }
+  for (const auto& position : reader_positions_) {
+    if (*position < high_water) return false;
+  }
+  return true;
+}
+
+void Simulation::heal_and_settle() {
+  core_ = ledger_.pick_core(world_->decisions(), voters_);
+  std::vector<NodeId> healed = core_;
+  healed.insert(healed.end(), clients_.begin(), clients_.end());
+  faults_->heal(healed);
+  const io::Instant limit = world_->time() + kSettleMax;
+  const bool done = world_->run_while([this] { return !clients_done() || !core_agrees(); }, limit);
+  if (!done && !world_->failed()) {
+    world_->fail("liveness", "liveness", clients_done() ? "the healed core did not agree within the bound"
+                                                        : "the healed core did not answer every request in the bound");
+  }
+}
+
+void Simulation::judge() {
+  oracles_->finish(core_);
+  check();
+}
+
+}  // namespace reel::harness
