@@ -18,8 +18,13 @@ void Core::on_election_timeout(Output& out) {
   campaign(true, false, out);
 }
 
+// A voter of any configuration that may turn out to be in force. Who was removed by an entry that is not yet committed
+// may be the only one that holds it: then nobody else can win, and it must lead once more (thesis §4.2.2, S13).
 bool Core::may_campaign() const {
-  return configuration().is_voter(options_.self) && condition_ != Condition::head_uncertain && !disk_failed_;
+  if (condition_ == Condition::head_uncertain || disk_failed_) return false;
+  return std::any_of(configurations_.begin(), configurations_.end(), [this](const ConfigurationAt& at) {
+    return at.configuration.is_voter(options_.self);
+  });
 }
 
 void Core::campaign(bool pre, bool transfer, Output& out) {

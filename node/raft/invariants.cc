@@ -57,7 +57,6 @@ std::optional<std::string> check_role(const Core& core) {
       [[fallthrough]];
     case Role::pre_candidate:
       if (core.leader() != NodeId()) return "a candidate knows a leader";
-      if (!core.configuration().is_voter(self)) return "a candidate is no voter";
       break;
     case Role::follower:
       if (core.leader() == self) return "a follower follows itself";
@@ -73,6 +72,8 @@ std::optional<std::string> check(const Core& core) {
   if (auto wrong = check_log(core)) return wrong;
   if (auto wrong = check_role(core)) return wrong;
   if (auto wrong = check_peers(core)) return wrong;
+  const bool campaigns = core.role_ == Role::candidate || core.role_ == Role::pre_candidate;
+  if (campaigns && !core.may_campaign()) return "a candidate may not campaign";
   if (core.contact_ && core.leader_ == NodeId()) return "in contact with nobody";
   if (core.hard_ != core.saving_) return "term or vote changed and was not handed out to be saved";
   if (core.hard_durable_ > core.hard_ticket_) return "a hard state is durable that was never saved";

@@ -330,6 +330,22 @@ TEST(Raft, AnswersOfAnotherCampaignDoNotCount) {
   EXPECT_GT(core.counters().stale, 0u);
 }
 
+TEST(Raft, AVoteOfAnEarlierTermDoesNotCount) {
+  // B voted in term 1, the answer is late, and the candidate is in term 2 by now (S19).
+  Core core = core_with({}, {});
+  for (const std::uint64_t term : {1u, 2u}) {
+    step(core, TimedOut{Timer::election});
+    const Output out = step(core, Received{kB, message(Term(term - 1), VoteReply{true, true, Term(term)})});
+    step(core, HardStateDurable{only<SaveHardState>(out).at(0).ticket});
+  }
+  ASSERT_EQ(core.role(), Role::candidate);
+  ASSERT_EQ(core.term(), Term(2));
+  step(core, Received{kB, message(Term(1), VoteReply{false, true, Term(1)})});
+  EXPECT_EQ(core.role(), Role::candidate);
+  step(core, Received{kB, message(Term(2), VoteReply{false, true, Term(2)})});
+  EXPECT_EQ(core.role(), Role::leader);
+}
+
 TEST(Raft, LostElectionEndsTheCampaign) {
   // A candidate that a majority refused waits for its timer instead of counting on.
   Core core = core_with({}, {});
@@ -389,8 +405,10 @@ TEST(Raft, Figure8) {
   network.input(kC, Received{kA, message(network.core(kA).term(),
                                          AppendRequest{id(1, 1), Index(1), 1, {network.node(kA).bodies[1]}},
                                          Incarnation(2))});
-  network.settle();
+  network.heartbeat(kA);
   EXPECT_EQ(holders(network, two), 3u);
+  EXPECT_EQ(network.core(kA).progress()[0].second.match, two.index);
+  EXPECT_EQ(network.core(kA).progress()[1].second.match, two.index);
   EXPECT_EQ(network.core(kA).commit(), Index(1));
   // (d) A crashes; E leads and overwrites it everywhere. Nothing committed was lost.
   network.crash(kA);
@@ -1127,6 +1145,30 @@ TEST(Raft, RemovedLeaderLeavesOnceItsRemovalIsCommitted) {
   EXPECT_EQ(network.core(kA).role(), Role::follower);
   network.fire(kA, Timer::election);
   EXPECT_EQ(network.core(kA).role(), Role::follower);
+  network.lose_contact();
+  EXPECT_TRUE(network.elect(kB));
+  EXPECT_SOUND(network);
+}
+
+TEST(Raft, RemovedNodeWithTheLongestLogIsStillNeeded) {
+  // Only A holds the entry that removes A: nobody else can win, and if A may not campaign nobody ever leads (S13).
+  TestNetwork network(2);
+  ASSERT_TRUE(network.elect(kA));
+  ASSERT_NE(network.propose(kA, {{kB}, {kA, kB}, {}}), EntryId{});
+  network.settle();
+  network.isolate(kA);
+  ASSERT_NE(network.propose(kA, {{kB}, {}, {}}), EntryId{});
+  network.crash(kA);
+  network.restart(kA);
+  network.heal();
+  network.lose_contact();
+  EXPECT_FALSE(network.elect(kB));
+  network.lose_contact();
+  network.fire(kA, Timer::election);
+  network.settle();
+  network.heartbeat(kA);
+  EXPECT_EQ(network.core(kB).configuration(), (Configuration{{kB}, {}, {}}));
+  EXPECT_EQ(network.core(kA).role(), Role::follower);  // committed its removal
   network.lose_contact();
   EXPECT_TRUE(network.elect(kB));
   EXPECT_SOUND(network);

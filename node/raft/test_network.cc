@@ -271,6 +271,7 @@ void TestNetwork::perform(TestNode& node, AppendToLog& effect) {
     if (node.before.commit >= *effect.truncate_from) fail(node, "cuts entries that it knew to be committed");
     if (node.bodies.at(at).identity == committed_[at]) fail(node, "cuts a committed entry");
   }
+  if (effect.truncate_from) ++cuts_of_logs;
   write(node.bodies, effect);
   for (const Entry& entry : effect.entries) judge_created(node, entry.identity, node.core->role() == Role::leader);
   node.disk.appends.push_back(std::move(effect));

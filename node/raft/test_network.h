@@ -65,6 +65,7 @@ class TestNetwork {
   // The node that leads in the highest term; 0 if none does.
   NodeId leader() const;
   const std::vector<EntryIdentity>& committed() const { return committed_; }
+  std::size_t elections() const { return leaders_.size(); }
   // The first rule that was broken; nothing happens any more after it.
   const std::optional<std::string>& failure() const { return failure_; }
 
@@ -90,6 +91,7 @@ class TestNetwork {
   // Drops at the source what matches.
   std::function<bool(const Flight&)> lose;
   std::uint64_t sent = 0;                // messages that reached the network, lost ones included
+  std::uint64_t cuts_of_logs = 0;        // truncations
 
   // ---- disks
   bool hold_disk(NodeId node, bool hold);  // completions wait for complete_…; true if it was held before
