@@ -144,7 +144,8 @@ ConsensusOracle::Finding ConsensusOracle::on(Slot slot, Incarnation life, const 
   replica.role = Role::follower;
   if (Finding finding = restore_log(group, slot, note.last)) return finding;
   replica.durable = replica.last();
-  replica.commit = note.commit;
+  // A manifest may know of commits whose entries never became durable here: they have to come again.
+  replica.commit = std::min(note.commit, note.last.index);
   replica.applied = note.first.value == 0 ? Index{} : note.first - std::uint64_t{1};
   if (!replica.holds(durable, durable_term)) {
     return violation("durable-lost", "node ", nodes_[slot], " lost entry ", durable, " of term ",

@@ -319,6 +319,24 @@ TEST(ConsensusOracle, CommitIndexesDoNotFall) {
   EXPECT_EQ(cluster.commit(kB, 2), "commit-monotone");
 }
 
+TEST(ConsensusOracle, ABootThatKnowsOfCommitsItDoesNotHold) {
+  // A commit index may be on disk before the entry is: that is legal, and nothing may be applied from it.
+  Cluster cluster;
+  EXPECT_EQ(cluster.elect(kA, 1, {kA, kB, kC}), "");
+  EXPECT_EQ(cluster.replicate({kA, kB, kC}, entry(1, 1)), "");
+  EXPECT_EQ(cluster.replicate({kA, kB}, entry(1, 2)), "");
+  EXPECT_EQ(cluster.commit(kA, 2), "");
+  EXPECT_EQ(cluster.append(kC, entry(1, 2)), "");
+  EXPECT_EQ(cluster.commit(kC, 2), "");
+  cluster.crash(kC);
+  EXPECT_EQ(cluster.boot(kC, 2, {Term{1}, Index{1}}, 1, kA, 2), "");
+  EXPECT_EQ(cluster.apply(kC, entry(1, 1)), "");
+  EXPECT_EQ(cluster.apply(kC, entry(1, 2)), "apply-order");
+  EXPECT_EQ(cluster.commit(kC, 1), "");
+  EXPECT_EQ(cluster.replicate({kC}, entry(1, 2)), "");
+  EXPECT_EQ(cluster.commit(kC, 2), "");
+}
+
 TEST(ConsensusOracle, ABootWithMoreThanWasCommitted) {
   // A manifest could claim a commit index that no quorum ever reached.
   Cluster cluster;

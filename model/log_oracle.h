@@ -44,7 +44,7 @@ class LogOracle {
   using Finding = std::optional<Violation>;
   // Numbers the readers; chosen by the caller.
   using Reader = std::uint64_t;
-  static constexpr std::size_t kClaimsMax = 1u << 20;
+  static constexpr std::size_t kClaimsMax = 1u << 17;
 
   // Every append of this session demands its predecessor; to be said before its first one is applied.
   void declare_ordered(SessionId session);
