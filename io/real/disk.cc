@@ -241,6 +241,9 @@ RealDisk::~RealDisk() noexcept {
     // The kernel may still write into this memory; nobody else may get it.
     for (auto& operation : live_) (void)operation.release();
     new io::Bytes(zeros_);
+    // The lock stays taken: what may still be written must not meet a second owner.
+    (void)engine_.release();
+    (void)names_.release();
     return;
   }
   engine_.reset();
@@ -455,6 +458,7 @@ void RealDisk::start_transfer(Operation& operation) {
 }
 
 void RealDisk::on_transfer(Transfer& transfer) {
+  if (options_.tamper) transfer.result = options_.tamper(transfer);
   auto& operation = static_cast<Operation&>(transfer);
   const io::DiskRequest& asked = operation.request;
   const auto fail = [&](DiskStatus status) {

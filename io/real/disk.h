@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <deque>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -43,6 +44,9 @@ struct DiskOptions {
   std::uint32_t queue_depth = 128;            // transfers in the kernel at once, [4, 4096]
   std::uint32_t threads = 4;                  // of the fallback, [1, 64]
   std::uint32_t zero_chunk_bytes = 1u << 20;  // [4 KiB, 16 MiB], whole sectors
+  // Tests of error paths: gets each finished transfer and says what its result shall be, bytes (not more than
+  // there were) or -errno. Empty in service.
+  std::function<std::int64_t(const Transfer&)> tamper = {};
 };
 
 struct DiskOpenError {

@@ -220,6 +220,89 @@ TEST(RealDisk, ACloseWaitsForItsRequests) {
   EXPECT_EQ(script.wait(close).status, io::DiskStatus::ok);
 }
 
+// ---- error paths: transfers whose results are not what they were
+
+// Moves fewer bytes than asked, sometimes not whole sectors, and is interrupted now and then.
+std::function<std::int64_t(const Transfer&)> stuttering() {
+  return [counter = 0](const Transfer& transfer) mutable -> std::int64_t {
+    ++counter;
+    if (transfer.result < 0) return transfer.result;
+    if (counter % 5 == 0) return -EINTR;
+    if (counter % 7 == 0) return -EAGAIN;
+    if (transfer.kind == Transfer::Kind::sync || counter % 3 == 0) return transfer.result;
+    return transfer.result > 512 ? transfer.result / 2 + 100 : transfer.result;
+  };
+}
+
+std::function<std::int64_t(const Transfer&)> failing(Transfer::Kind kind, int error) {
+  return [kind, error](const Transfer& transfer) -> std::int64_t {
+    return transfer.kind == kind ? -error : transfer.result;
+  };
+}
+
+// A short transfer could be taken for a whole one: half a record would be acknowledged.
+TEST(RealDisk, KeepsItsContractOverShortAndInterruptedTransfers) {
+  for (const DiskContractCase& one : disk_contract()) {
+    RealWorld world(DiskEngineKind::automatic);
+    world.tamper(stuttering());
+    world.reopen();
+    one.check(world);
+    ASSERT_FALSE(testing::Test::HasFailure()) << one.name;
+  }
+}
+
+// A device that never makes progress could keep a request, and with it the node, for ever.
+TEST(RealDisk, GivesUpWithoutProgress) {
+  RealWorld world(DiskEngineKind::automatic);
+  Script script(world);
+  ASSERT_EQ(script.run(Script::create(io::FileId(1), "a", 8 * kSector)).status, io::DiskStatus::ok);
+  world.tamper([](const Transfer&) -> std::int64_t { return -EAGAIN; });
+  world.reopen();
+  Script again(world);
+  ASSERT_EQ(again.run(Script::open(io::FileId(1), "a")).status, io::DiskStatus::ok);
+  EXPECT_EQ(again.run(Script::read(io::FileId(1), 0, kSector)).status, io::DiskStatus::io_error);
+  EXPECT_EQ(again.run(Script::sync(io::FileId(1))).status, io::DiskStatus::io_error);
+}
+
+// An error of the device could come back as success, or as another error that the node answers wrongly.
+TEST(RealDisk, TellsErrorsApart) {
+  const std::pair<int, io::DiskStatus> cases[] = {
+      {EIO, io::DiskStatus::io_error},    {ENOSPC, io::DiskStatus::no_space},
+      {EDQUOT, io::DiskStatus::no_space}, {EROFS, io::DiskStatus::read_only},
+      {EACCES, io::DiskStatus::refused},  {ENXIO, io::DiskStatus::io_error}};
+  RealWorld world(DiskEngineKind::automatic);
+  {
+    Script script(world);
+    ASSERT_EQ(script.run(Script::create(io::FileId(1), "a", 8 * kSector)).status, io::DiskStatus::ok);
+  }
+  for (const auto& [error, status] : cases) {
+    for (const Transfer::Kind kind : {Transfer::Kind::read, Transfer::Kind::write, Transfer::Kind::sync}) {
+      world.tamper(failing(kind, error));
+      world.reopen();
+      Script script(world);
+      ASSERT_EQ(script.run(Script::open(io::FileId(1), "a")).status, io::DiskStatus::ok);
+      const auto expected = [&](Transfer::Kind one) { return one == kind ? status : io::DiskStatus::ok; };
+      EXPECT_EQ(script.run(Script::read(io::FileId(1), 0, kSector)).status, expected(Transfer::Kind::read));
+      EXPECT_EQ(script.run(Script::write(io::FileId(1), 0, {Script::pattern(1, 1)})).status,
+                expected(Transfer::Kind::write));
+      EXPECT_EQ(script.run(Script::sync(io::FileId(1))).status, expected(Transfer::Kind::sync));
+    }
+  }
+}
+
+// Space could run out between the allocation and the zeros, and half a file be left.
+TEST(RealDisk, ACreateWhoseZerosFailLeavesNothing) {
+  RealWorld world(DiskEngineKind::automatic);
+  world.tamper([counter = 0](const Transfer& transfer) mutable -> std::int64_t {
+    return ++counter == 3 ? -ENOSPC : transfer.result;
+  });
+  world.reopen();
+  Script script(world);
+  EXPECT_EQ(script.run(Script::create(io::FileId(1), "a", 4u << 20)).status, io::DiskStatus::no_space);
+  EXPECT_TRUE(script.run(Script::list()).files.empty());
+  EXPECT_EQ(script.run(Script::create(io::FileId(1), "a", 4u << 20)).status, io::DiskStatus::ok);
+}
+
 using RealDiskDeathTest = testing::Test;
 
 // Two overlapping writes at once have no defined outcome: the mistake must not pass in silence.

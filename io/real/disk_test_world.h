@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -56,6 +57,8 @@ class RealWorld final : public DiskWorld {
     (void)loop_.run_until([this] { return !collector_.results.empty(); }, io::seconds(30));
     return std::exchange(collector_.results, {});
   }
+  // From the next reopen() on; see DiskOptions.
+  void tamper(std::function<std::int64_t(const Transfer&)> tamper) { tamper_ = std::move(tamper); }
   void reopen() override {
     recorder_.reset();
     disk_.reset();
@@ -67,6 +70,7 @@ class RealWorld final : public DiskWorld {
     DiskOptions options;
     options.directory = path_;
     options.engine = engine_;
+    options.tamper = tamper_;
     options.queue_depth = 16;  // so that requests also wait inside the engine
     auto disk = RealDisk::open(loop_, options);
     REEL_CHECK(disk.has_value());
@@ -81,6 +85,7 @@ class RealWorld final : public DiskWorld {
   DiskEngineKind engine_;
   RecordingWriter* writer_;
   std::string path_;
+  std::function<std::int64_t(const Transfer&)> tamper_;
   Loop loop_;
   Collector collector_;
   std::unique_ptr<RealDisk> disk_;
