@@ -19,6 +19,17 @@ std::size_t messages_of(const io::Parcel& parcel) {
   return parcel.is<PeerBatch>() ? parcel.get<PeerBatch>().messages.size() : 1;
 }
 
+// One message of a parcel in the queue; an opaque parcel is one message, encoded.
+struct Piece {
+  io::Parcel parcel;  // keeps `message` alive
+  const PeerMessage* message = nullptr;
+  Bytes opaque;
+
+  std::uint64_t words() const {
+    return message != nullptr ? words_of(*message) : 8 + opaque.size() / sizeof(capnp::word);
+  }
+};
+
 kj::Exception refused(schema::CallError::Reader error) {
   return KJ_EXCEPTION(FAILED, "refused", error.getText());
 }
@@ -58,8 +69,9 @@ class RpcNetwork::Link final : private Outlet {
   kj::Promise<void> stay(schema::PeerLink::Client link);
   kj::Promise<void> pause(const std::string& why);
   void disconnect();
+  void enqueue(Piece piece);
   void flush() override;
-  std::vector<io::Parcel> take_batch();
+  std::vector<Piece> take_batch();
 
   RpcNetwork& network_;
   Transport& transport_;
@@ -69,9 +81,8 @@ class RpcNetwork::Link final : private Outlet {
   std::uint32_t failures_ = 0;
 
   // What is to be said; empty while there is no connection.
-  std::deque<io::Parcel> queue_;
-  std::size_t queued_messages_ = 0;
-  std::uint64_t queued_bytes_ = 0;
+  std::deque<Piece> queue_;
+  std::uint64_t queued_words_ = 0;
 
   io::ConnectionId id_;
   kj::Own<RpcConnection> connection_;
@@ -157,83 +168,66 @@ void RpcNetwork::Link::disconnect() {
   link_ = nullptr;
   broken_ = nullptr;
   connection_ = nullptr;
-  transport_.counters().peer_messages_dropped += queued_messages_;
+  transport_.counters().peer_messages_dropped += queue_.size();
   queue_.clear();
-  queued_messages_ = 0;
-  queued_bytes_ = 0;
+  queued_words_ = 0;
   if (was_up && network_.host_ != nullptr) network_.host_->on_peer_down(peer_, id_);
 }
 
 // ---- what is said
 
 void RpcNetwork::Link::send(io::Parcel parcel) {
-  const std::size_t messages = messages_of(parcel);
-  const std::size_t bytes = parcel.size();
-  const RpcNetworkOptions& options = network_.options_;
-  const bool full = !queue_.empty() && (queued_messages_ + messages > options.queue_messages_max ||
-                                        queued_bytes_ + bytes > options.queue_bytes_max);
-  if (!up() || full) {
-    transport_.counters().peer_messages_dropped += messages;
+  if (!up()) {
+    transport_.counters().peer_messages_dropped += messages_of(parcel);
     return;
   }
-  queued_messages_ += messages;
-  queued_bytes_ += bytes;
-  queue_.push_back(std::move(parcel));
+  if (!parcel.is<PeerBatch>()) return enqueue({parcel, nullptr, parcel.encode()});
+  for (const PeerMessage& message : parcel.get<PeerBatch>().messages) enqueue({parcel, &message, {}});
+}
+
+void RpcNetwork::Link::enqueue(Piece piece) {
+  const RpcNetworkOptions& options = network_.options_;
+  const std::uint64_t words = piece.words();
+  const bool full = queue_.size() >= options.queue_messages_max ||
+                    (!queue_.empty() && queued_words_ + words > options.queue_bytes_max / sizeof(capnp::word));
+  if (full) {
+    ++transport_.counters().peer_messages_dropped;
+    return;
+  }
+  queued_words_ += words;
+  queue_.push_back(std::move(piece));
   if (!sending_) transport_.mark(*this);
 }
 
-std::vector<io::Parcel> RpcNetwork::Link::take_batch() {
-  std::vector<io::Parcel> batch;
-  std::size_t messages = 0;
-  std::uint64_t bytes = 0;
-  while (!queue_.empty()) {
-    const std::size_t more = messages_of(queue_.front());
-    const std::size_t more_bytes = queue_.front().size();
-    const bool fits = messages + more <= kPeerBatchMessagesMax && bytes + more_bytes <= kBatchBytesMax;
-    if (!batch.empty() && !fits) break;
-    messages += more;
-    bytes += more_bytes;
-    queued_bytes_ -= more_bytes;
+std::vector<Piece> RpcNetwork::Link::take_batch() {
+  std::vector<Piece> batch;
+  std::uint64_t words = 0;
+  while (!queue_.empty() && batch.size() < kPeerBatchMessagesMax) {
+    const std::uint64_t more = queue_.front().words();
+    if (!batch.empty() && words + more > kBatchBytesMax / sizeof(capnp::word)) break;
+    words += more;
     batch.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
-  queued_messages_ -= messages;
-  transport_.counters().peer_messages_sent += messages;
+  queued_words_ -= words;
+  transport_.counters().peer_messages_sent += batch.size();
   return batch;
 }
 
 namespace {
 
-// The whole call is built into one segment, so the payloads are copied once, and written from there.
-std::uint64_t words_of_all(const std::vector<io::Parcel>& parcels, const std::vector<Bytes>& opaque) {
-  std::uint64_t words = 16;
-  for (const io::Parcel& parcel : parcels) {
-    if (!parcel.is<PeerBatch>()) continue;
-    for (const PeerMessage& message : parcel.get<PeerBatch>().messages) words += words_of(message);
-  }
-  for (const Bytes& bytes : opaque) words += 8 + bytes.size() / sizeof(capnp::word);
-  return words;
-}
-
-void write_batch(schema::PeerBatch::Builder to, const std::vector<io::Parcel>& parcels,
-                 const std::vector<Bytes>& opaque) {
-  std::size_t count = 0;
-  for (const io::Parcel& parcel : parcels) count += messages_of(parcel);
-  auto messages = to.initMessages(static_cast<unsigned>(count));
+void write_batch(schema::PeerBatch::Builder to, const std::vector<Piece>& pieces) {
+  auto messages = to.initMessages(static_cast<unsigned>(pieces.size()));
   std::uint64_t sum = 0;
-  unsigned next = 0;
-  auto next_opaque = opaque.begin();
-  for (const io::Parcel& parcel : parcels) {
-    if (!parcel.is<PeerBatch>()) {
-      const Bytes& bytes = *next_opaque++;
-      messages[next++].setOpaque(
-          capnp::Data::Reader(reinterpret_cast<const kj::byte*>(bytes.data()), bytes.size()));
-      sum = io::digest64(bytes.span(), sum);
-      continue;
-    }
-    for (const PeerMessage& message : parcel.get<PeerBatch>().messages) {
-      write(messages[next++], message);
-      sum = wire::checksum_of(message, sum);
+  for (unsigned i = 0; i < messages.size(); ++i) {
+    const Piece& piece = pieces[i];
+    if (piece.message != nullptr) {
+      write(messages[i], *piece.message);
+      sum = wire::checksum_of(*piece.message, sum);
+    } else {
+      const auto* content = reinterpret_cast<const kj::byte*>(piece.opaque.data());
+      messages[i].setOpaque(capnp::Data::Reader(content, piece.opaque.size()));
+      sum = io::digest64(piece.opaque.span(), sum);
     }
   }
   to.setChecksum(sum);
@@ -244,13 +238,12 @@ void write_batch(schema::PeerBatch::Builder to, const std::vector<io::Parcel>& p
 void RpcNetwork::Link::flush() {
   if (sending_ || queue_.empty()) return;
   KJ_IF_MAYBE(link, link_) {
-    const std::vector<io::Parcel> parcels = take_batch();
-    std::vector<Bytes> opaque;
-    for (const io::Parcel& parcel : parcels) {
-      if (!parcel.is<PeerBatch>()) opaque.push_back(parcel.encode());
-    }
-    auto request = link->deliverRequest(capnp::MessageSize{words_of_all(parcels, opaque), 0});
-    write_batch(request.initBatch(), parcels, opaque);
+    const std::vector<Piece> pieces = take_batch();
+    // The whole call fits its first segment, so payloads are copied once and written from there.
+    std::uint64_t words = 16;
+    for (const Piece& piece : pieces) words += piece.words();
+    auto request = link->deliverRequest(capnp::MessageSize{words, 0});
+    write_batch(request.initBatch(), pieces);
     sending_ = true;
     send_task_ = request.send()
                      .then(

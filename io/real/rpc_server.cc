@@ -219,6 +219,7 @@ class RpcServer::PeerLink final : public schema::PeerLink::Server {
     });
     if (broken != nullptr) parcels = std::unexpected("it is not a well-formed message");
     if (!parcels) {
+      ++server.transport_.counters().frames_refused;
       server.close(inbound_, parcels.error().c_str());
       return KJ_EXCEPTION(FAILED, "batch refused");
     }

@@ -203,7 +203,7 @@ FrameStream::Read FrameStream::fill(std::size_t wanted, capnp::ReaderOptions opt
   if (trusted_ && in_.size() < kBufferBytes) in_.resize(kBufferBytes);
   REEL_CHECK(wanted > end_ && wanted <= in_.size());
   const std::size_t missing = wanted - end_;
-  return inner_->tryRead(in_.data() + end_, missing, in_.size() - end_)
+  return kj::evalNow([&] { return inner_->tryRead(in_.data() + end_, missing, in_.size() - end_); })
       .then([this, missing, options](std::size_t got) -> Read {
         received(got);
         end_ += got;
@@ -226,11 +226,12 @@ FrameStream::Read FrameStream::read_rest(std::uint64_t bytes, capnp::ReaderOptio
   };
   if (have == bytes) return finish();
   const std::size_t missing = bytes - have;
-  return inner_->tryRead(to + have, missing, missing).then([this, missing, finish](std::size_t got) -> Read {
-    received(got);
-    if (got < missing) return KJ_EXCEPTION(DISCONNECTED, "the connection ended in the middle of a message");
-    return finish();
-  });
+  return kj::evalNow([&] { return inner_->tryRead(to + have, missing, missing); })
+      .then([this, missing, finish](std::size_t got) -> Read {
+        received(got);
+        if (got < missing) return KJ_EXCEPTION(DISCONNECTED, "the connection ended in the middle of a message");
+        return finish();
+      });
 }
 
 FrameStream::Read FrameStream::refuse(const char* why) {
@@ -277,7 +278,8 @@ kj::Promise<void> FrameStream::write_out() {
   flushing_.swap(out_);
   transport_.counters().bytes_sent += flushing_.size();
   ++transport_.counters().writes;
-  return inner_->write(flushing_.data(), flushing_.size()).then([this]() -> kj::Promise<void> {
+  // evalNow: a socket that is already broken throws here, instead of giving a broken promise.
+  return kj::evalNow([this] { return inner_->write(flushing_.data(), flushing_.size()); }).then([this] {
     flushing_.clear();
     writing_ = false;
     KJ_IF_MAYBE(waiter, idle_) {
@@ -285,7 +287,6 @@ kj::Promise<void> FrameStream::write_out() {
       idle_ = nullptr;
     }
     if (!out_.empty()) transport_.mark(*this);
-    return kj::READY_NOW;
   });
 }
 
@@ -299,7 +300,7 @@ kj::Promise<void> FrameStream::write_directly(Segments segments) {
   for (std::size_t i = 0; i < segments.size(); ++i) pieces[i + 1] = segments[i].asBytes();
   for (const auto& piece : pieces) transport_.counters().bytes_sent += piece.size();
   ++transport_.counters().writes;
-  auto writing = inner_->write(pieces);
+  auto writing = kj::evalNow([&] { return inner_->write(pieces); });
   return writing.attach(kj::mv(pieces))
       .then(
           [this] {
