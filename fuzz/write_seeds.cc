@@ -1,8 +1,11 @@
 // Writes the near seeds of the fuzz targets: write_seeds DIRECTORY makes DIRECTORY/<target>/seed-<n>. Valid inputs of
 // every kind, small, so that mutation starts beside what decoders accept. Run by `fuzz/run_fuzzers --write-seeds`.
+#include <zstd.h>
+
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -15,6 +18,7 @@
 #include "node/journal/page_table.h"
 #include "node/log/record.h"
 #include "node/raft/configuration_codec.h"
+#include "sim/trace.h"
 
 namespace {
 using namespace reel;
@@ -154,6 +158,35 @@ void write_pages(Corpus corpus) {
     corpus.add(behind({0}, std::span(sector).first(256)));
   }
 }
+// As targets/trace.cc takes them apart: the length of the header, the header, the body.
+void write_traces(Corpus corpus) {
+  for (std::uint64_t count = 0; count <= 3; ++count) {
+    sim::Trace trace;
+    trace.seed = count;
+    trace.build = "0";
+    if (count > 0) trace.options = {{"mode", "bounded"}};
+    for (std::uint64_t i = 0; i < count; ++i) {
+      trace.overrides.push_back({{sim::Choice::tie, 1, 2, i}, i});
+      sim::TraceRecord record;
+      record.time = io::Instant{static_cast<std::int64_t>(i * 100)};
+      record.machine = static_cast<std::uint32_t>(i);
+      record.kind = sim::EventKind::boot;
+      trace.records.push_back(record);
+      trace.marks.push_back("mark" + std::to_string(i));
+    }
+    if (count == 3) trace.failure = sim::TraceFailure{"oracle", "signature", "text"};
+    const Content whole = sim::encode_trace(trace);
+    std::uint32_t header = 0;
+    std::memcpy(&header, whole.data() + 12, sizeof header);
+    std::uint64_t sizes[2] = {};  // of the body, before and after compression
+    std::memcpy(sizes, whole.data() + 16 + header, sizeof sizes);
+    Content body(sizes[0]);
+    ZSTD_decompress(body.data(), body.size(), whole.data() + 16 + header + sizeof sizes, sizes[1]);
+    Content input = behind({0, header}, std::span(whole).subspan(16, header));
+    input.insert(input.end(), body.begin(), body.end());
+    corpus.add(input);
+  }
+}
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -167,5 +200,6 @@ int main(int argc, char** argv) {
   write_configurations(Corpus(root, "raft_configuration"));
   write_journal(Corpus(root, "journal_format"));
   write_pages(Corpus(root, "journal_page"));
+  write_traces(Corpus(root, "trace"));
   return 0;
 }
