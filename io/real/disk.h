@@ -41,9 +41,11 @@ struct DiskOptions {
   std::string directory;
   bool make_directory = false;  // `reel node init`; a node in service refuses a missing one
   DiskEngineKind engine = DiskEngineKind::automatic;
-  std::uint32_t queue_depth = 128;            // transfers in the kernel at once, [4, 4096]
-  std::uint32_t threads = 4;                  // of the fallback, [1, 64]
-  std::uint32_t zero_chunk_bytes = 1u << 20;  // [4 KiB, 16 MiB], whole sectors
+  std::uint32_t queue_depth = 128;  // transfers in the kernel at once, [4, 4096]
+  std::uint32_t threads = 4;        // of the fallback, [1, 64]
+  // [4 KiB, 16 MiB], whole sectors. Commits share the device with the zeros of the next file: a 64 MiB file
+  // takes 35 ms in chunks of 1 MiB and 130 ms in these, and a commit meanwhile 450 us at the median, or 130.
+  std::uint32_t zero_chunk_bytes = 128u << 10;
   // Tests of error paths: gets each finished transfer and says what its result shall be, bytes (not more than
   // there were) or -errno. Empty in service.
   std::function<std::int64_t(const Transfer&)> tamper = {};
