@@ -25,16 +25,16 @@ namespace reel::sim {
 struct FaultProgram {
   std::uint32_t id = 0;  // keys its draws; unique in a plan, 1 … 65535, and kept when others are removed
   FaultKind kind{};
-  io::Instant start;
-  io::Instant end;
+  io::Instant start{};
+  io::Instant end{};
   // By kind. Partition and one-way partition: the near side; the far side is everybody else, and in a one-way
   // partition the near side is heard by nobody there. Partial partition: pairs that are cut, one after the
   // other. Isolate: those cut off. Otherwise: whose links or which machines; none means all of them.
-  std::vector<io::NodeId> targets;
+  std::vector<io::NodeId> targets{};
   std::uint32_t permille = 0;  // drop, duplicate, reorder: share of parcels; delay: share with a long tail
   std::uint32_t count = 0;     // crash_loop: crashes during recovery, at most
-  io::Duration mean;           // delay, disk.latency: added; otherwise: between two strikes
-  io::Duration length;         // mean length of a clog, stall, pause or downtime; delay: mean of the tail
+  io::Duration mean{};         // delay, disk.latency: added; otherwise: between two strikes
+  io::Duration length{};       // mean length of a clog, stall, pause or downtime; delay: mean of the tail
   bool operator==(const FaultProgram&) const = default;
 };
 
@@ -46,10 +46,10 @@ using FaultSet = std::bitset<kFaultKinds>;
 
 struct PlanOptions {
   FaultSet allowed = all_faults();
-  std::vector<io::NodeId> nodes;
-  std::vector<io::NodeId> clients;
-  io::Instant start;  // of the phase with faults
-  io::Instant end;
+  std::vector<io::NodeId> nodes{};
+  std::vector<io::NodeId> clients{};
+  io::Instant start{};  // of the phase with faults
+  io::Instant end{};
   std::uint32_t calm_permille = 50;  // runs without any fault: they find what faults hide
 };
 
@@ -77,8 +77,7 @@ class Faults {
   void start();
   // Ends the first phase: every program ends; machines of the core are up, connected and healthy from now on.
   // Of the others, those that are down, paused or cut stay so for ever, and each healthy one meets a drawn
-  // end. Clients belong to the core when they are named in it. A clog may still hold parcels back for its
-  // rest.
+  // end. Clients belong to the core when they are named in it.
   void heal(std::span<const io::NodeId> core);
 
   bool healed() const { return healed_; }

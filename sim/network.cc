@@ -10,11 +10,13 @@ namespace reel::sim {
 namespace {
 
 // Event::flags of network events.
-constexpr std::uint8_t kOnLink = 1;  // counts as in flight on its link, and may be cut or held back
-constexpr std::uint8_t kHeld = 2;    // a clog held it back; its new place in the order stands
+constexpr std::uint8_t kOnLink = 1;    // counts as in flight on its link, and may be cut or held back
+constexpr std::uint8_t kReleased = 2;  // a clog had held it back; its new place in the order stands
 
 // Draw places of Choice::net_reset beside the pair: what the draw is about.
-enum ResetPlace : std::uint32_t { kLearns = 0, kWhen = 1 };
+enum ResetPlace : std::uint32_t { kLearns = 0, kWhen = 1, kDrains = 2 };
+// How often what a process had sent before it died still arrives.
+constexpr std::uint32_t kDrainsPermille = 750;
 
 io::Duration span_of(std::uint64_t ns) { return io::nanoseconds(static_cast<std::int64_t>(ns)); }
 
@@ -41,7 +43,7 @@ void Network::grow(std::uint32_t machines) {
   std::vector<Pair> pairs(static_cast<std::size_t>(machines) * machines);
   for (std::uint32_t from = 0; from < capacity_; ++from) {
     for (std::uint32_t to = 0; to < capacity_; ++to) {
-      links[static_cast<std::size_t>(from) * machines + to] = link(from, to);
+      links[static_cast<std::size_t>(from) * machines + to] = std::move(link(from, to));
       pairs[static_cast<std::size_t>(from) * machines + to] = pairs_[from * capacity_ + to];
     }
   }
@@ -60,7 +62,10 @@ void Network::clog(std::uint32_t from, std::uint32_t to, io::Instant until) {
   clogged.clog_counted = false;
 }
 
-void Network::unclog(std::uint32_t from, std::uint32_t to) { link(from, to).clogged_until = 0; }
+void Network::unclog(std::uint32_t from, std::uint32_t to) {
+  link(from, to).clogged_until = 0;
+  release(from, to);
+}
 
 // True if the link is cut; the fault counts as fired, once per program and link.
 bool Network::swallowed_by_cut(std::uint32_t from, std::uint32_t to) {
@@ -133,6 +138,11 @@ void Network::on_crash(std::uint32_t machine) {
     shared.heard[machine < peer ? 0 : 1] = 0;
     if (shared.open) {
       shared.open = false;
+      const ChoiceKey drains{Choice::net_reset, place(machine, peer), kDrains, shared.epoch};
+      if (world_.decisions_.permille(drains, kDrainsPermille)) {
+        shared.draining = shared.epoch;
+        shared.draining_from = machine;
+      }
       if (world_.up(peer)) break_connection(peer, machine, shared.epoch);
     }
   }
@@ -260,23 +270,43 @@ void Network::schedule(Link& used, std::uint32_t where, EventSlot slot, std::uin
 
 // ---- arriving ---------------------------------------------------------------------------------------------
 
+// True if the parcel has to wait: the link is clogged, or others that waited have not left yet.
 bool Network::hold_back(Link& used, EventSlot slot) {
   Event& event = world_.queue_[slot];
-  const std::int64_t now = world_.now_.ns;
-  const bool held_already = (event.flags & kHeld) != 0;
-  const bool clogged = now < used.clogged_until;
-  // What arrives just behind a clog queues behind what the clog held back.
-  if (!clogged && (held_already || now > used.held_until)) [[likely]]
+  if ((event.flags & kReleased) != 0) return false;
+  const bool clogged = world_.now_.ns < used.clogged_until;
+  if (!clogged && used.held.empty()) [[likely]]
     return false;
   if (clogged && !used.clog_counted) {
     used.clog_counted = true;
     world_.counters_.fire(FaultKind::net_clog);
   }
-  event.flags |= kHeld;
-  used.held_until = std::max(used.clogged_until, used.held_until + 1);
-  // Tie 0: the order of holding back is the order of release.
-  world_.queue_.schedule(io::Instant{std::max(used.held_until, now)}, 0, slot);
+  if (used.held.empty()) plan_release(event.peer, event.machine);
+  used.held.push_back(slot);
   return true;
+}
+
+void Network::plan_release(std::uint32_t from, std::uint32_t to) {
+  const EventSlot slot = world_.queue_.make();
+  Event& event = world_.queue_[slot];
+  event.kind = EventKind::control;
+  event.flags = World::kReleasesLink;
+  event.machine = to;
+  event.peer = from;
+  const std::int64_t until = std::max(link(from, to).clogged_until, world_.now_.ns);
+  world_.queue_.schedule(io::Instant{until}, 0, slot);
+}
+
+void Network::release(std::uint32_t from, std::uint32_t to) {
+  Link& used = link(from, to);
+  if (used.held.empty()) return;
+  if (world_.now_.ns < used.clogged_until) return plan_release(from, to);
+  // Tie 0: the order of holding back is the order of release.
+  for (const EventSlot slot : used.held) {
+    world_.queue_[slot].flags |= kReleased;
+    world_.queue_.schedule(world_.now_, 0, slot);
+  }
+  used.held.clear();
 }
 
 bool Network::deliver(EventSlot slot, bool* kept) {
@@ -312,8 +342,10 @@ bool Network::deliver_message(Event& event) {
   const std::uint32_t to = event.machine;
   if (event.peer != to) [[likely]] {
     const Pair& used = pair(event.peer, to);
-    if (!used.open || used.epoch != event.a) return false;
-    if (used.heard[to < event.peer ? 0 : 1] != event.a) deliver_up(to, event.life, event.peer, event.a);
+    if (!carries(used, event.a, event.peer)) return false;
+    const std::uint64_t& heard = used.heard[to < event.peer ? 0 : 1];
+    if (heard != event.a) deliver_up(to, event.life, event.peer, event.a);
+    if (heard != event.a) return false;
   }
   if (!world_.up(to) || world_.life_at(to) != event.life) return false;
   ++counters_.delivered;
@@ -329,7 +361,7 @@ bool Network::deliver_up(std::uint32_t to, std::uint32_t life, std::uint32_t pee
   if (!world_.up(to) || world_.life_at(to) != life) return false;
   Pair& used = pair(to, peer);
   std::uint64_t& heard = used.heard[to < peer ? 0 : 1];
-  if (!used.open || used.epoch != epoch || heard == epoch) return false;
+  if (!carries(used, epoch, peer) || heard >= epoch) return false;
   World::Machine& machine = world_.at_index(to);
   const io::NodeId from = world_.id_of(peer);
   if (heard != 0) {
@@ -347,7 +379,9 @@ bool Network::deliver_up(std::uint32_t to, std::uint32_t life, std::uint32_t pee
 bool Network::deliver_down(Event& event) {
   const std::uint32_t to = event.machine;
   if (!world_.up(to) || world_.life_at(to) != event.life) return false;
-  std::uint64_t& heard = pair(to, event.peer).heard[to < event.peer ? 0 : 1];
+  Pair& broken = pair(to, event.peer);
+  if (broken.draining == event.a) broken.draining = 0;
+  std::uint64_t& heard = broken.heard[to < event.peer ? 0 : 1];
   if (heard != event.a) return false;
   heard = 0;
   const io::NodeId from = world_.id_of(event.peer);

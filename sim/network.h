@@ -71,6 +71,8 @@ class Network {
   bool deliver(EventSlot slot, bool* kept);
   // The machine is gone: its connections break, calls to it may fail, calls from it may be cancelled.
   void on_crash(std::uint32_t machine);
+  // What a clog held back goes on, unless the clog lasts longer by now.
+  void release(std::uint32_t from, std::uint32_t to);
   // An event that will never be delivered leaves its link.
   void discard(const Event& event);
 
@@ -93,12 +95,12 @@ class Network {
     std::int64_t base_ns = 0;
     std::int64_t last_arrival = 0;  // planned; order within the link
     std::int64_t clogged_until = 0;
-    std::int64_t held_until = 0;  // the last arrival planned for what a clog held back
-    std::uint64_t sent = 0;       // counts draws
-    std::uint64_t resets = 0;     // counts draws
+    std::uint64_t sent = 0;    // counts draws
+    std::uint64_t resets = 0;  // counts draws
     std::uint32_t in_flight = 0;
     std::uint32_t cut_fired = 0;  // last program counted as fired here
     bool clog_counted = false;
+    std::vector<EventSlot> held;  // by a clog, in order of arrival; bounded by link_parcels_max
     LinkFaults faults;
   };
   // Of an unordered pair. `heard` per side: the epoch of which this side's host has heard peer_up, 0 for
@@ -107,6 +109,9 @@ class Network {
     bool open = false;
     std::uint64_t epoch = 0;
     std::uint64_t heard[2] = {0, 0};
+    // The last epoch that ended with a crash and whose parcels from the dead end still arrive: they had left it.
+    std::uint64_t draining = 0;
+    std::uint32_t draining_from = 0;
   };
   struct MadeCall {
     io::CallId id;
@@ -140,7 +145,11 @@ class Network {
   void schedule(Link& used, std::uint32_t where, EventSlot slot, std::uint64_t counter, bool duplicate);
   io::Parcel through_codec(io::Parcel parcel);
   bool hold_back(Link& used, EventSlot slot);
+  void plan_release(std::uint32_t from, std::uint32_t to);
 
+  bool carries(const Pair& used, std::uint64_t epoch, std::uint32_t from) const {
+    return (used.open && used.epoch == epoch) || (used.draining == epoch && used.draining_from == from);
+  }
   bool deliver_message(Event& event);
   bool deliver_up(std::uint32_t to, std::uint32_t life, std::uint32_t peer, std::uint64_t epoch);
   bool deliver_down(Event& event);

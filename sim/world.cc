@@ -346,6 +346,13 @@ void World::step_inside() {
 
 void World::dispatch(EventSlot slot) {
   const Event& event = queue_[slot];
+  if (event.kind == EventKind::control && event.flags == kReleasesLink) {
+    const std::uint32_t from = event.peer;
+    const std::uint32_t to = event.machine;
+    queue_.recycle(slot);
+    network_.release(from, to);
+    return;
+  }
   if (event.kind == EventKind::control) {
     const auto index = static_cast<std::uint32_t>(event.a);
     queue_.recycle(slot);

@@ -42,26 +42,26 @@ struct ClockOptions {
 };
 
 struct MachineOptions {
-  io::NodeId id;  // 1 … 65535, unique in the world
+  io::NodeId id{};  // 1 … 65535, unique in the world
   MachineRole role = MachineRole::node;
-  HostFactory factory;
-  ClockOptions clock;
-  std::optional<DiskOptions> disk;                            // the world's if absent
+  HostFactory factory{};
+  ClockOptions clock{};
+  std::optional<DiskOptions> disk{};                          // the world's if absent
   io::Rights rights = io::Rights::read | io::Rights::append;  // of the calls that it makes
 };
 
 struct WorldOptions {
   std::uint64_t seed = 1;
-  NetworkOptions network;
-  DiskOptions disk;
+  NetworkOptions network{};
+  DiskOptions disk{};
   std::int64_t wall_epoch_ns = 1'700'000'000'000'000'000;  // true wall time at world time 0
   Decisions::Missing missing = Decisions::Missing::seeded;
 };
 
 struct CrashOrder {
-  DiskCrash disk;
-  std::optional<io::Duration> restart_after;  // absent: stays down
-  std::optional<FaultKind> cause;             // counted as fired when it happens
+  DiskCrash disk{};
+  std::optional<io::Duration> restart_after{};  // absent: stays down
+  std::optional<FaultKind> cause{};             // counted as fired when it happens
   // How many more times it crashes in the lives that follow, each within some effects of its boot.
   std::uint32_t loops = 0;
 };
@@ -175,6 +175,9 @@ class World {
 
   Machine& machine(io::NodeId id) { return *machines_[index_of(id)]; }
   const Machine& machine(io::NodeId id) const { return *machines_[index_of(id)]; }
+
+  // Event::flags of a control event: it is not a function of the harness, but the end of a clog.
+  static constexpr std::uint8_t kReleasesLink = 1;
 
   void step_inside();
   void dispatch(EventSlot slot);
