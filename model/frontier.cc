@@ -5,29 +5,27 @@
 namespace reel::model {
 namespace {
 
-bool same_key(const Configuration& a, const Configuration& b, Slots pure) {
-  return a.state == b.state && (a.placed & ~pure) == (b.placed & ~pure);
+bool same_key(const Configuration& a, const Configuration& b, const Slots& pure) {
+  return a.state == b.state && a.placed - pure == b.placed - pure;
 }
 
 // True if whatever completes `worse` completes `better` as well.
-bool covers(const Configuration& better, const Configuration& worse, Slots pure) {
-  return is_subset(better.spent, worse.spent) && is_subset(worse.placed & pure, better.placed & pure);
+bool covers(const Configuration& better, const Configuration& worse, const Slots& pure) {
+  return better.spent.is_subset_of(worse.spent) && (worse.placed & pure).is_subset_of(better.placed);
 }
 
 }  // namespace
 
-Frontier::Bucket& Frontier::bucket_of(const Configuration& configuration, Slots pure) {
-  const Slots impure = configuration.placed & ~pure;
+Frontier::Bucket& Frontier::bucket_of(const Configuration& configuration, const Slots& pure) {
   io::Hasher hasher;
-  hasher.add(configuration.state)
-      .add(static_cast<std::uint64_t>(impure))
-      .add(static_cast<std::uint64_t>(impure >> 64));
+  hasher.add(configuration.state);
+  (configuration.placed - pure).add_to(hasher);
   Bucket& bucket = buckets_[hasher.value() & (buckets_.size() - 1)];
   if (bucket.epoch != epoch_) bucket = {epoch_, 0};
   return bucket;
 }
 
-Configuration* Frontier::insert(const Configuration& configuration, Slots pure) {
+Configuration* Frontier::insert(const Configuration& configuration, const Slots& pure) {
   if (members_.size() >= buckets_.size()) grow(pure);
   Bucket& bucket = bucket_of(configuration, pure);
   for (std::uint32_t at = bucket.head; at != 0; at = members_[at - 1].next) {
@@ -45,7 +43,7 @@ Configuration* Frontier::insert(const Configuration& configuration, Slots pure) 
   return &members_.back().configuration;
 }
 
-void Frontier::grow(Slots pure) {
+void Frontier::grow(const Slots& pure) {
   buckets_.assign(buckets_.size() * 4, Bucket{});
   epoch_ = 1;
   for (std::size_t i = 0; i < members_.size(); ++i) {

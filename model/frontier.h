@@ -6,31 +6,18 @@
 // its pure ones, can do everything that the other can. The other is dropped.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "model/sequential.h"
+#include "model/slots.h"
 
 namespace reel::model {
 
-// Sets of operations by slot: 128 at a time.
-__extension__ using Slots = unsigned __int128;
-inline constexpr unsigned kSlotsMax = 128;
-
-constexpr Slots slot_bit(unsigned slot) { return static_cast<Slots>(1) << slot; }
-// Requires a set that is not empty.
-constexpr unsigned lowest_slot(Slots set) {
-  const auto low = static_cast<std::uint64_t>(set);
-  return low != 0 ? static_cast<unsigned>(std::countr_zero(low))
-                  : 64u + static_cast<unsigned>(std::countr_zero(static_cast<std::uint64_t>(set >> 64)));
-}
-constexpr bool is_subset(Slots inner, Slots outer) { return (inner & ~outer) == 0; }
-
 struct Configuration {
-  Slots placed = 0;  // closed operations, called and not yet returned, that are in the order already
-  Slots spent = 0;   // open operations that are in the order
+  Slots placed;  // closed operations, called and not yet returned, that are in the order already
+  Slots spent;   // open operations that are in the order
   State state = 0;
   std::uint32_t trail = 0;  // where its order is written down; 0: nowhere
 };
@@ -48,7 +35,7 @@ class Frontier {
   // Nothing if a member is at least as good; otherwise its place, and the members that are no better are
   // dropped. `pure` names the slots of pure operations; it is the same for all members. Places stay valid
   // until clear().
-  Configuration* insert(const Configuration& configuration, Slots pure);
+  Configuration* insert(const Configuration& configuration, const Slots& pure);
   void clear();
 
   // Members in order of insertion, dropped ones among them. Grows while it is walked by position.
@@ -58,13 +45,13 @@ class Frontier {
   std::size_t alive() const { return alive_; }
 
  private:
-  static constexpr std::size_t kBucketsMin = 64;
+  static constexpr std::size_t kBucketsMin = 16;
   struct Bucket {
     std::uint32_t epoch = 0;
     std::uint32_t head = 0;  // 1 + position
   };
-  Bucket& bucket_of(const Configuration& configuration, Slots pure);
-  void grow(Slots pure);
+  Bucket& bucket_of(const Configuration& configuration, const Slots& pure);
+  void grow(const Slots& pure);
 
   std::vector<Member> members_;
   std::vector<Bucket> buckets_;

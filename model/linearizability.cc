@@ -7,20 +7,14 @@
 namespace reel::model {
 namespace {
 
-constexpr Slots kAllSlots = ~static_cast<Slots>(0);
 constexpr std::size_t kTrailMin = 1u << 16;
-
-template <class Visit>
-void for_each_slot(Slots set, Visit visit) {
-  for (; set != 0; set &= set - 1) visit(lowest_slot(set));
-}
 
 }  // namespace
 
 LinearizabilityChecker::LinearizabilityChecker(const SequentialModel& model, CheckOptions options)
     : model_(model), options_(options), trail_(1), trail_limit_(kTrailMin) {
   options_.steps_max = std::min<std::uint64_t>(options_.steps_max, UINT32_MAX);
-  current_.insert(Configuration{0, 0, model_.initial, 0}, 0);
+  current_.insert(Configuration{{}, {}, model_.initial, 0}, {});
 }
 
 // ---- events, in order
@@ -113,17 +107,17 @@ State LinearizabilityChecker::step(State state, const Operation& operation) {
 // ---- calls
 
 void LinearizabilityChecker::admit_closed(Handle handle, Pending& operation) {
-  if (closed_used_ == kAllSlots) return give_up(WhyUnknown::window, handle);
-  const unsigned slot = lowest_slot(~closed_used_);
-  closed_used_ |= slot_bit(slot);
-  operation.slot = static_cast<std::uint8_t>(slot);
-  closed_[slot] = {operation.operation, handle, 0};
+  const unsigned slot = closed_used_.first_free();
+  if (slot == Slots::kMax) return give_up(WhyUnknown::window, handle);
+  closed_used_.add(slot);
+  operation.slot = static_cast<std::uint16_t>(slot);
+  closed_[slot] = {operation.operation, handle, {}};
   if (!model_.pure(model_.context, operation.operation)) return;
-  pure_ |= slot_bit(slot);
+  pure_.add(slot);
   for (Frontier::Member& member : current_.members()) {
     if (!member.alive) continue;
     Configuration& at = member.configuration;
-    const Slots gained = settled(at.state, slot_bit(slot));
+    const Slots gained = settled(at.state, Slots::only(slot));
     at.placed |= gained;
     at.trail = link_pure(at.trail, gained);
   }
@@ -133,14 +127,14 @@ void LinearizabilityChecker::admit_open(Handle handle, Operation operation) {
   // P5: it may be left out, and whoever leaves it out has the same future.
   if (model_.pure(model_.context, operation) || model_.idle(model_.context, operation)) return;
   reclaim_spent();
-  if (open_used_ == kAllSlots) return give_up(WhyUnknown::window, handle);
-  const unsigned slot = lowest_slot(~open_used_);
-  Slots twins = 0;
-  for_each_slot(open_used_, [&](unsigned other) {
+  const unsigned slot = open_used_.first_free();
+  if (slot == Slots::kMax) return give_up(WhyUnknown::window, handle);
+  Slots twins;
+  open_used_.for_each([&](unsigned other) {
     const Operation& earlier = open_[other].operation;
-    if (earlier.verb == operation.verb && earlier.input == operation.input) twins |= slot_bit(other);
+    if (earlier.verb == operation.verb && earlier.input == operation.input) twins.add(other);
   });
-  open_used_ |= slot_bit(slot);
+  open_used_.add(slot);
   open_[slot] = {operation, handle, twins};
 }
 
@@ -150,23 +144,22 @@ void LinearizabilityChecker::reclaim_spent() {
   for (const Frontier::Member& member : current_.members()) {
     if (member.alive) everywhere &= member.configuration.spent;
   }
-  if (everywhere == 0) return;
-  for (Frontier::Member& member : current_.members()) member.configuration.spent &= ~everywhere;
-  open_used_ &= ~everywhere;
-  for_each_slot(open_used_, [&](unsigned slot) { open_[slot].earlier_twins &= ~everywhere; });
+  if (everywhere.empty()) return;
+  for (Frontier::Member& member : current_.members()) member.configuration.spent -= everywhere;
+  open_used_ -= everywhere;
+  open_used_.for_each([&](unsigned slot) { open_[slot].earlier_twins -= everywhere; });
 }
 
 // ---- returns
 
 void LinearizabilityChecker::on_return(Handle handle, unsigned slot) {
-  const Slots bit = slot_bit(slot);
   reached_.clear();
   next_.clear();
   for (const Frontier::Member& member : current_.members()) {
     if (!member.alive) continue;
     Configuration at = member.configuration;
-    const bool past = (at.placed & bit) != 0;
-    at.placed &= ~bit;
+    const bool past = at.placed.has(slot);
+    at.placed.remove(slot);
     (past ? next_ : reached_).insert(at, pure_);
   }
   for (std::size_t i = 0; i < reached_.size(); ++i) {
@@ -181,8 +174,8 @@ void LinearizabilityChecker::on_return(Handle handle, unsigned slot) {
     stopped_ = true;
     return;
   }
-  closed_used_ &= ~bit;
-  pure_ &= ~bit;
+  closed_used_.remove(slot);
+  pure_.remove(slot);
   std::swap(current_, next_);
   result_.configurations_max = std::max<std::uint64_t>(result_.configurations_max, current_.alive());
   compact_trail();
@@ -190,39 +183,43 @@ void LinearizabilityChecker::on_return(Handle handle, unsigned slot) {
 
 // Every operation that is called and not placed may come next: all that returned before are placed.
 void LinearizabilityChecker::expand(const Configuration& from, unsigned slot) {
-  for_each_slot(closed_used_ & ~pure_ & ~from.placed, [&](unsigned closed) {
+  (closed_used_ - pure_ - from.placed).for_each([&](unsigned closed) {
     const State state = step(from.state, closed_[closed].operation);
     if (state == kRefused) return;
-    arrive({from.placed | slot_bit(closed), from.spent, state, from.trail}, closed_[closed], slot);
+    Configuration to{from.placed, from.spent, state, from.trail};
+    to.placed.add(closed);
+    arrive(to, closed_[closed], slot);
   });
-  for_each_slot(open_used_ & ~from.spent, [&](unsigned open) {
+  (open_used_ - from.spent).for_each([&](unsigned open) {
     // P3: in any order in which this one is spent and an earlier equal one is not, the two may be swapped.
-    if (!is_subset(open_[open].earlier_twins, from.spent)) return;
+    if (!open_[open].earlier_twins.is_subset_of(from.spent)) return;
     const State state = step(from.state, open_[open].operation);
     // P2: leaving it out here gives the same state and keeps it for later.
     if (state == kRefused || state == from.state) return;
-    arrive({from.placed, from.spent | slot_bit(open), state, from.trail}, open_[open], slot);
+    Configuration to{from.placed, from.spent, state, from.trail};
+    to.spent.add(open);
+    arrive(to, open_[open], slot);
   });
 }
 
-void LinearizabilityChecker::arrive(Configuration to, const Active& placed, unsigned slot) {
+void LinearizabilityChecker::arrive(Configuration& to, const Active& placed, unsigned slot) {
   // P1: whatever order completes the history from here, a pure operation that is legal now can be moved to
   // its front.
-  const Slots gained = settled(to.state, closed_used_ & pure_ & ~to.placed);
+  const Slots gained = settled(to.state, pure_ - to.placed);
   to.placed |= gained;
-  const bool past = (to.placed & slot_bit(slot)) != 0;
-  to.placed &= ~slot_bit(slot);
+  const bool past = to.placed.has(slot);
+  to.placed.remove(slot);
   Configuration* kept = (past ? next_ : reached_).insert(to, pure_);
   if (kept != nullptr) kept->trail = link_pure(link(to.trail, placed.handle), gained);
 }
 
 // Those of the pure candidates that are legal in this state.
-Slots LinearizabilityChecker::settled(State state, Slots candidates) {
-  Slots legal = 0;
-  for_each_slot(candidates, [&](unsigned slot) {
+Slots LinearizabilityChecker::settled(State state, const Slots& candidates) {
+  Slots legal;
+  candidates.for_each([&](unsigned slot) {
     const State after = step(state, closed_[slot].operation);
     REEL_CHECK(after == kRefused || after == state);
-    if (after == state) legal |= slot_bit(slot);
+    if (after == state) legal.add(slot);
   });
   return legal;
 }
@@ -236,8 +233,8 @@ std::uint32_t LinearizabilityChecker::link(std::uint32_t before, Handle handle) 
   return static_cast<std::uint32_t>(trail_.size() - 1);
 }
 
-std::uint32_t LinearizabilityChecker::link_pure(std::uint32_t before, Slots pure) {
-  for_each_slot(pure, [&](unsigned slot) { before = link(before, closed_[slot].handle); });
+std::uint32_t LinearizabilityChecker::link_pure(std::uint32_t before, const Slots& pure) {
+  pure.for_each([&](unsigned slot) { before = link(before, closed_[slot].handle); });
   return before;
 }
 

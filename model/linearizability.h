@@ -34,12 +34,12 @@ enum class Verdict : std::uint8_t { ok, illegal, unknown };
 enum class WhyUnknown : std::uint8_t {
   none,
   budget,  // steps_max model steps were taken
-  window,  // more than kSlotsMax closed operations at once, or open ones that may still matter
+  window,  // more than Slots::kMax closed operations at once, or open ones that may still matter
 };
 
 struct CheckOptions {
   // Model steps, not time: a verdict can be reproduced. At most 2^32 - 1 count.
-  std::uint64_t steps_max = 50'000'000;
+  std::uint64_t steps_max = 200'000'000;
   // Keep an order that explains the history. check_witness() verifies it.
   bool witness = true;
 };
@@ -82,8 +82,8 @@ class LinearizabilityChecker {
   struct Pending {
     Operation operation;
     Outcome outcome = Outcome::awaited;
-    bool retired = false;   // the sweep is done with it
-    std::uint8_t slot = 0;  // closed and called: its slot
+    bool retired = false;    // the sweep is done with it
+    std::uint16_t slot = 0;  // closed and called: its slot
   };
   struct Event {
     Handle handle;
@@ -92,7 +92,7 @@ class LinearizabilityChecker {
   struct Active {
     Operation operation;
     Handle handle = 0;
-    Slots earlier_twins = 0;  // open: slots with equal input that were called before
+    Slots earlier_twins;  // open: slots with equal input that were called before
   };
   struct Link {
     std::uint32_t before;
@@ -107,13 +107,13 @@ class LinearizabilityChecker {
   void reclaim_spent();
   void on_return(Handle handle, unsigned slot);
   void expand(const Configuration& from, unsigned slot);
-  void arrive(Configuration to, const Active& placed, unsigned slot);
-  Slots settled(State state, Slots candidates);
+  void arrive(Configuration& to, const Active& placed, unsigned slot);
+  Slots settled(State state, const Slots& candidates);
   State step(State state, const Operation& operation);
   void give_up(WhyUnknown why, Handle handle);
 
   std::uint32_t link(std::uint32_t before, Handle handle);
-  std::uint32_t link_pure(std::uint32_t before, Slots pure);
+  std::uint32_t link_pure(std::uint32_t before, const Slots& pure);
   void compact_trail();
   std::vector<std::uint32_t> order_of(const Configuration& configuration) const;
 
@@ -127,11 +127,11 @@ class LinearizabilityChecker {
   Handle pending_base_ = 0;
   std::deque<Event> events_;  // not swept yet
 
-  std::array<Active, kSlotsMax> closed_;
-  Slots closed_used_ = 0;
-  Slots pure_ = 0;
-  std::array<Active, kSlotsMax> open_;
-  Slots open_used_ = 0;
+  std::array<Active, Slots::kMax> closed_;
+  Slots closed_used_;
+  Slots pure_;
+  std::array<Active, Slots::kMax> open_;
+  Slots open_used_;
 
   Frontier current_;         // explains everything swept
   Frontier reached_;         // during a return: not yet past it
