@@ -211,17 +211,16 @@ void Faults::crash(const FaultProgram& program, std::uint64_t strike, io::NodeId
     order.loops = static_cast<std::uint32_t>(
         world_.decisions().range(loops, 1, std::max<std::uint32_t>(1, program.count)));
   }
-  // Half of the crashes come between two effects of a step, where a promise is out and its ground is not, or
-  // the other way round.
-  const ChoiceKey inside{Choice::crash_point, place_of(program, 1), 0, strike};
-  if (world_.decisions().permille(inside, 500)) {
-    constexpr std::uint64_t kEffectsMean = 6;
-    const ChoiceKey effects{Choice::crash_point, place_of(program, 2), 0, strike};
-    world_.crash_within(
-        node, static_cast<std::uint32_t>(world_.decisions().exponential(effects, kEffectsMean)), order);
-  } else {
-    world_.crash(node, order);
-  }
+  // A third comes between two effects of a step, where a promise is out and its ground is not, or the other way
+  // round; a third with a disk request in flight.
+  constexpr std::uint64_t kCountMean = 6;
+  const ChoiceKey point{Choice::crash_point, place_of(program, 1), 0, strike};
+  const ChoiceKey count{Choice::crash_point, place_of(program, 2), 0, strike};
+  const std::uint64_t where = world_.decisions().below(point, 3);
+  const auto further = static_cast<std::uint32_t>(world_.decisions().exponential(count, kCountMean));
+  if (where == 0) world_.crash(node, order);
+  if (where == 1) world_.crash_within(node, further, order);
+  if (where == 2) world_.crash_on_disk(node, further, order);
 }
 
 void Faults::restart_all(const FaultProgram& program, std::uint64_t strike) {

@@ -285,9 +285,9 @@ TEST(Faults, RunsWithTheSameSeedAndPlanAgree) {
     for (std::uint64_t& chain : chains) {
       Decisions decisions(seed);
       Cluster run(seed, FaultPlan::draw(decisions, {.nodes = kNodes,
-                                                .clients = {NodeId(100)},
-                                                .start = {},
-                                                .end = io::Instant{3'000'000'000}}));
+                                                    .clients = {NodeId(100)},
+                                                    .start = {},
+                                                    .end = io::Instant{3'000'000'000}}));
       run.run_ms(3000);
       chain = run.world.chain();
     }

@@ -32,6 +32,7 @@ class World::LifePorts final : public io::Clock,
   bool dead() const { return dead_; }
   static constexpr std::uint32_t kUnlimited = UINT32_MAX;
   void allow_effects(std::uint32_t count) { effects_left_ = count; }
+  void allow_disk(std::uint32_t count) { disk_left_ = count; }
 
  private:
   // True if this effect does not happen.
@@ -51,6 +52,7 @@ class World::LifePorts final : public io::Clock,
   Machine& machine_;
   bool dead_ = false;
   std::uint32_t effects_left_ = kUnlimited;
+  std::uint32_t disk_left_ = kUnlimited;
   io::Ports ports_{*this, *this, *this, *this, *this};
 };
 

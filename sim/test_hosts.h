@@ -121,7 +121,7 @@ class GossipHost final : public io::Host {
     if (draw(4) == 0) ports_.network.send(from, text_parcel("echo"));
   }
   void on_disk(io::DiskResult result) override {
-    if (result.verb == io::DiskVerb::create) open_ = true;
+    if (result.verb == io::DiskVerb::create) open_ = result.status == io::DiskStatus::ok;
     if (result.verb == io::DiskVerb::write) {
       writing_ = false;
       ports_.disk.submit({.op = io::DiskOpId(++op_),

@@ -59,7 +59,15 @@ void World::LifePorts::send(io::NodeId to, io::Parcel parcel) {
 }
 
 void World::LifePorts::submit(io::DiskRequest request) {
-  if (!swallowed()) world_.submit(machine_, std::move(request));
+  if (swallowed()) return;
+  world_.submit(machine_, std::move(request));
+  if (disk_left_ == kUnlimited) [[likely]]
+    return;
+  if (disk_left_ == 0) {
+    dead_ = true;
+  } else {
+    --disk_left_;
+  }
 }
 
 void World::LifePorts::reply(io::CallId call, io::Parcel body) {
@@ -150,12 +158,20 @@ void World::crash_within(io::NodeId id, std::uint32_t effects, const CrashOrder&
   crashed.ports->allow_effects(effects);
 }
 
+void World::crash_on_disk(io::NodeId id, std::uint32_t operations, const CrashOrder& order) {
+  Machine& crashed = machine(id);
+  if (!crashed.running || crashed.ports->dead()) return;
+  crashed.dying = order;
+  crashed.ports->allow_disk(operations);
+}
+
 void World::disarm(io::NodeId id) {
   Machine& spared = machine(id);
   spared.next_life.reset();
   if (!spared.dying || spared.ports->dead()) return;
   spared.dying.reset();
   spared.ports->allow_effects(LifePorts::kUnlimited);
+  spared.ports->allow_disk(LifePorts::kUnlimited);
 }
 
 void World::power_loss(MachineRole role, const CrashOrder& order) {

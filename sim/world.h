@@ -93,6 +93,8 @@ class World {
   void crash(io::NodeId id, const CrashOrder& order);
   // Crashes in the middle of a step: after `effects` more effects of this life.
   void crash_within(io::NodeId id, std::uint32_t effects, const CrashOrder& order);
+  // Crashes right after the disk request that follows `operations` more of this life, with that request in flight.
+  void crash_on_disk(io::NodeId id, std::uint32_t operations, const CrashOrder& order);
   // Crashes that were ordered and have not happened yet do not happen; no more loops.
   void disarm(io::NodeId id);
   // Every machine of this role that runs, at one instant.
