@@ -227,7 +227,6 @@ void Recovery::Impl::advance(node::DiskQueue& out) {
   while (step_ != Step::done && ops_.empty() && reads_.empty()) {
     if (step_ == Step::making && maker_ && !maker_->done()) return;
     switch (step_) {
-      case Step::listing: step_ = Step::opening; break;  // on_list() has asked
       case Step::opening: step_ = Step::reading_headers; read_headers(out); break;
       case Step::reading_headers: step_ = Step::reading_zones; read_zones(out); break;
       case Step::reading_zones: step_ = Step::reading_bodies; link(out); break;
@@ -238,6 +237,7 @@ void Recovery::Impl::advance(node::DiskQueue& out) {
       case Step::writing: step_ = Step::syncing; sync_all(out); break;
       case Step::syncing: finish(); break;
       case Step::idle:
+      case Step::listing:  // goes on by itself
       case Step::done: REEL_ASSERT(false); return;
     }
   }
@@ -281,6 +281,8 @@ void Recovery::Impl::on_list(const io::DiskResult& result, node::DiskQueue& out)
     if (i < files_.size() && files_[i].journal.sequence == i + 1) continue;
     return fail(Code::rot, "journal file " + file_name(i + 1) + " is missing", "restore this node from its peers");
   }
+  step_ = Step::opening;
+  step_ = Step::opening;
   for (std::size_t i = 0; i < files_.size(); ++i) submit(Op{io::DiskVerb::open, i, 0, 0, 0, 0}, out);
 }
 
@@ -482,14 +484,12 @@ void Recovery::Impl::judge_bodies() {
     }
   }
   kept.resize(keep);
-  std::size_t kept_seen = 0;
-  for (const Found& batch : found_) {
-    if (kept_seen < kept.size() && kept[kept_seen] == &batch) {
-      ++kept_seen;
-    } else if (!batch.superseded) {
-      ++recovered_.cut_batches;
-      recovered_.cut_records += batch.sector.records.size();
-    }
+  // What lies before the last kept batch and was not kept, an earlier boot has cut already.
+  for (std::size_t i = kept.empty() ? 0 : static_cast<std::size_t>(kept.back() - found_.data()) + 1; i < found_.size();
+       ++i) {
+    if (found_[i].superseded) continue;
+    ++recovered_.cut_batches;
+    recovered_.cut_records += found_[i].sector.records.size();
   }
   build_logs();
 }
