@@ -147,8 +147,12 @@ void draw_journal(Draw& draw, node::NodeOptions& node) {
 
 ClientShape draw_client(Draw& draw, std::uint64_t client, std::uint32_t scale) {
   ClientShape shape;
-  shape.total = draw.log_range(Place::total, 300, 1600, client) * scale;
-  shape.burst = static_cast<std::uint32_t>(draw.log_range(Place::burst, 1, 48, client));
+  shape.outstanding_max = static_cast<std::uint32_t>(draw.log_range(Place::outstanding, 1, 512, client));
+  // A small window on a slow network must not make the run endless.
+  shape.total = std::min<std::uint64_t>(draw.log_range(Place::total, 300, 1600, client),
+                                        std::uint64_t{200} * shape.outstanding_max) * scale;
+  shape.burst = std::min(shape.outstanding_max,
+                         static_cast<std::uint32_t>(draw.log_range(Place::burst, 1, 48, client)));
   const std::int64_t bursts = static_cast<std::int64_t>(shape.total / shape.burst + 1);
   // Spread over most of the storm, or as fast as it goes.
   if (draw.permille(Place::think, 750, client * 2)) {
@@ -156,9 +160,6 @@ ClientShape draw_client(Draw& draw, std::uint64_t client, std::uint32_t scale) {
   }
   shape.bytes_max = static_cast<std::uint32_t>(draw.log_range(Place::bytes, 16, 512, client));
   shape.ordered = draw.permille(Place::ordered, 600, client);
-  shape.outstanding_max = static_cast<std::uint32_t>(draw.log_range(Place::outstanding, 1, 512, client));
-  // A small window on a slow network must not make the run endless.
-  shape.total = std::min<std::uint64_t>(shape.total, std::uint64_t{200} * shape.outstanding_max);
   shape.call_transactions_max = static_cast<std::uint32_t>(draw.log_range(Place::call_transactions, 1, 128, client));
   shape.calls_in_flight_max = static_cast<std::uint32_t>(draw.range(Place::calls_in_flight, 1, 8, client));
   return shape;

@@ -30,20 +30,21 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   world_ = std::make_unique<sim::World>(shape_.world);
   world_->decisions().override_with(overrides);
   for (std::uint32_t node = 1; node <= shape_.nodes; ++node) voters_.push_back(NodeId(node));
-  oracles_ = std::make_unique<Oracles>(voters_, 1);
+  partitions_ = shape_.log_clients > 0 ? 2 : 1;
+  oracles_ = std::make_unique<Oracles>(voters_, partitions_);
   world_->add_observer(this);
   add_nodes();
   add_appenders();
   add_readers();
   add_log_clients();
-  ledger_.describe(1, 0, voters_);
+  for (std::uint32_t group = 1; group <= partitions_; ++group) ledger_.describe(group, 0, voters_);
   faults_ = std::make_unique<sim::Faults>(*world_, ledger_, draw_plan());
 }
 
 Simulation::~Simulation() { world_->remove_observer(this); }
 
 void Simulation::add_nodes() {
-  const auto groups = initial_groups(voters_, 1);
+  const auto groups = initial_groups(voters_, partitions_);
   for (const NodeId id : voters_) {
     sim::MachineOptions machine;
     machine.id = id;
@@ -127,6 +128,25 @@ void Simulation::add_readers() {
   }
 }
 
+// They have a partition of their own: a history must hold every append of the log that it speaks of.
+void Simulation::add_log_clients() {
+  for (std::uint32_t i = 0; i < shape_.log_clients; ++i) {
+    LogClientPlan plan;
+    plan.call_codec = &wire::kClientCallCodec;
+    plan.nodes = voters_;
+    plan.self = NodeId(kFirstClient + shape_.appenders.size() + shape_.readers + i);
+    plan.operations = shape_.log_operations;
+    plan.think_mean = shape_.storm / (2 * static_cast<std::int64_t>(shape_.log_operations));
+    plan.seed = options_.seed;
+    plan.clock = [this] { return static_cast<std::uint64_t>(world_->time().ns); };
+    log_memories_.push_back(std::make_unique<LogClientMemory>());
+    LogClientMemory& memory = *log_memories_.back();
+    add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
+      return make_log_client(ports, plan, memory, *oracles_, world_->decisions());
+    });
+  }
+}
+
 void Simulation::add_client(NodeId id, sim::HostFactory factory) {
   sim::MachineOptions machine;
   machine.id = id;
@@ -195,6 +215,9 @@ bool Simulation::clients_done() const {
   for (std::size_t i = 0; i < append_memories_.size(); ++i) {
     if (append_memories_[i]->answered.value < append_totals_[i]) return false;
   }
+  for (const auto& memory : log_memories_) {
+    if (memory->answered + memory->lost < shape_.log_operations) return false;
+  }
   return true;
 }
 
@@ -204,9 +227,11 @@ bool Simulation::core_agrees() const {
   for (const NodeId id : core_) {
     const node::Driver* replica = driver(id);
     if (replica == nullptr || !replica->node().ready()) return false;
-    const node::Group* group = replica->node().group(GroupId(1));
-    if (group->state().applied() < oracles_->committed(GroupId(1))) return false;
-    high_water = std::max(high_water, group->state().next_id());
+    for (std::uint32_t id_of_group = 1; id_of_group <= partitions_; ++id_of_group) {
+      const node::Group* group = replica->node().group(GroupId(id_of_group));
+      if (group->state().applied() < oracles_->committed(GroupId(id_of_group))) return false;
+    }
+    high_water = std::max(high_water, replica->node().group(GroupId(1))->state().next_id());
   }
   for (const auto& position : reader_positions_) {
     if (*position < high_water) return false;
@@ -221,14 +246,46 @@ void Simulation::heal_and_settle() {
   faults_->heal(healed);
   const io::Instant limit = world_->time() + kSettleMax;
   const bool done = world_->run_while([this] { return !clients_done() || !core_agrees(); }, limit);
-  if (!done && !world_->failed()) {
-    world_->fail("liveness", "liveness", clients_done() ? "the healed core did not agree within the bound"
-                                                        : "the healed core did not answer every request in the bound");
+  if (!done && !world_->failed()) world_->fail("liveness", "liveness", who_waits());
+}
+
+// For whoever has to find out why nothing moves: what every client still wants, and where every node of the core is.
+std::string Simulation::who_waits() const {
+  std::string text = clients_done() ? "the healed core did not agree within the bound"
+                                    : "the healed core did not answer every request within the bound";
+  auto number = [](std::uint64_t value) { return std::to_string(value); };
+  for (std::size_t i = 0; i < append_memories_.size(); ++i) {
+    text += "; client " + number(kFirstClient + i) + " answered " + number(append_memories_[i]->answered.value) + " of " +
+            number(append_totals_[i]) + " (submitted " + number(append_memories_[i]->submitted.value) + ")";
   }
+  for (const auto& memory : log_memories_) {
+    text += "; a log client answered " + number(memory->answered + memory->lost) + " of " + number(shape_.log_operations);
+  }
+  for (std::size_t i = 0; i < reader_positions_.size(); ++i) {
+    text += "; reader " + number(i) + " at " + number(reader_positions_[i]->value);
+  }
+  for (const NodeId id : core_) {
+    const node::Driver* replica = driver(id);
+    text += "; node " + number(id.value);
+    if (replica == nullptr || !replica->node().ready()) {
+      text += replica == nullptr ? " is down" : " is not ready";
+      continue;
+    }
+    for (const GroupStatus& group : replica->node().status().groups) {
+      text += " [group " + number(group.group.value) + " " + name_of(group.role) + " term " + number(group.term.value) +
+              " leader " + number(group.leader.value) + " commit " + number(group.commit.value) + " applied " +
+              number(group.applied.value) + " last " + number(group.last.value) + "]";
+    }
+  }
+  return text;
 }
 
 void Simulation::judge() {
   oracles_->finish(core_);
+  if (!log_memories_.empty()) {
+    const LogVerdict verdict = judge_log_histories(log_memories_);
+    if (!verdict.legal) oracles_->complain("linearizability", verdict.text);
+  }
   check();
 }
 

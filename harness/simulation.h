@@ -66,11 +66,13 @@ class Simulation final : private sim::Observer {
   void check();
   sim::FaultPlan draw_plan();
   void count_noticed();
+  std::string who_waits() const;
 
   SimulationOptions options_;
   std::unique_ptr<sim::World> world_;
   Shape shape_;
   std::vector<NodeId> voters_;
+  std::uint32_t partitions_ = 1;
   std::unique_ptr<Oracles> oracles_;
   sim::Ledger ledger_;
   std::unique_ptr<sim::Faults> faults_;

@@ -1,0 +1,71 @@
+#include "harness/recording.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+namespace reel::harness {
+namespace {
+
+constexpr std::size_t kTraceFileBytesMax = std::size_t{1} << 30;
+
+#ifdef __clang__
+constexpr const char* kCompiler = "clang " __clang_version__;
+#else
+constexpr const char* kCompiler = "gcc " __VERSION__;
+#endif
+
+}  // namespace
+
+Recorded record(const SimulationOptions& options, std::vector<std::string> marks_to_reach) {
+  Simulation simulation(options);
+  sim::Recorder recorder(simulation.world());
+  Recorded recorded;
+  recorded.report = simulation.run();
+  recorded.trace = recorder.trace();
+  recorded.trace.build = kCompiler;
+  recorded.trace.options = options.to_map();
+  recorded.trace.marks = std::move(marks_to_reach);
+  return recorded;
+}
+
+std::optional<RunReport> record_run(const SimulationOptions& options, const std::string& path,
+                                    std::vector<std::string> marks_to_reach) {
+  Recorded recorded = record(options, std::move(marks_to_reach));
+  const std::vector<std::byte> bytes = sim::encode_trace(recorded.trace);
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  file.close();
+  if (!file) return std::nullopt;
+  return recorded.report;
+}
+
+std::expected<sim::Trace, std::string> read_trace(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::unexpected("cannot read the trace '" + path + "': " + std::strerror(errno));
+  std::stringstream content;
+  content << file.rdbuf();
+  const std::string bytes = std::move(content).str();
+  if (bytes.size() > kTraceFileBytesMax) return std::unexpected("'" + path + "' is larger than any trace");
+  auto trace = sim::decode_trace(std::as_bytes(std::span(bytes.data(), bytes.size())));
+  if (!trace) return std::unexpected("'" + path + "' is no intact trace: " + trace.error());
+  return trace;
+}
+
+std::expected<Replayed, std::string> replay(const sim::Trace& trace) {
+  auto options = SimulationOptions::from_map(trace.options);
+  if (!options) return std::unexpected("the trace was made with options that this build does not know: " + options.error());
+  options->seed = trace.seed;
+  Simulation simulation(*options, trace.overrides);
+  sim::Replayer replayer(simulation.world(), trace);
+  Replayed replayed;
+  replayed.report = simulation.run();
+  replayed.divergence = replayer.finish();
+  for (const std::string& mark : trace.marks) {
+    if (!replayed.report.marks.contains(mark)) replayed.missed.push_back(mark);
+  }
+  return replayed;
+}
+
+}  // namespace reel::harness
