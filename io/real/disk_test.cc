@@ -307,10 +307,10 @@ using RealDiskDeathTest = testing::Test;
 
 // Two overlapping writes at once have no defined outcome: the mistake must not pass in silence.
 TEST(RealDiskDeathTest, OverlappingRequestsAreAMistake) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  TemporaryDirectory directory;  // of the parent: the dying child cleans nothing up
   EXPECT_DEATH(
       {
-        RealWorld world(DiskEngineKind::automatic);
+        RealWorld world(DiskEngineKind::automatic, nullptr, directory.path());
         Script script(world);
         (void)script.run(Script::create(io::FileId(1), "a", 8 * kSector));
         (void)script.start(Script::write(io::FileId(1), 0, {Script::pattern(1, 2)}));
@@ -321,10 +321,10 @@ TEST(RealDiskDeathTest, OverlappingRequestsAreAMistake) {
 
 // An unaligned buffer would be refused by the device at run time, on some machines only.
 TEST(RealDiskDeathTest, UnalignedBuffersAreAMistake) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  TemporaryDirectory directory;  // of the parent: the dying child cleans nothing up
   EXPECT_DEATH(
       {
-        RealWorld world(DiskEngineKind::automatic);
+        RealWorld world(DiskEngineKind::automatic, nullptr, directory.path());
         Script script(world);
         (void)script.run(Script::create(io::FileId(1), "a", 8 * kSector));
         (void)script.start(Script::write(io::FileId(1), 0, {Script::pattern(1, 2).slice(512, kSector)}));

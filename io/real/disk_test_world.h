@@ -45,7 +45,8 @@ class RealWorld final : public DiskWorld {
  public:
   // In a new directory, or in one that exists and stays.
   explicit RealWorld(DiskEngineKind engine, RecordingWriter* writer = nullptr, std::string path = {})
-      : engine_(engine), writer_(writer), path_(path.empty() ? directory_.path() : std::move(path)) {
+      : engine_(engine), writer_(writer), path_(std::move(path)) {
+    if (path_.empty()) path_ = directory_.emplace().path();
     open();
   }
   io::Disk& disk() override { return recorder_ ? static_cast<io::Disk&>(*recorder_) : *disk_; }
@@ -81,7 +82,7 @@ class RealWorld final : public DiskWorld {
     disk_->attach(&recorder_->results());
   }
 
-  TemporaryDirectory directory_;
+  std::optional<TemporaryDirectory> directory_;
   DiskEngineKind engine_;
   RecordingWriter* writer_;
   std::string path_;
