@@ -1,7 +1,8 @@
-// Properties of the consensus core under generated schedules: messages are delivered in any order, lost, repeated; disk
-// operations complete late; timers fire whenever they are set; nodes crash and lose what was not durable. After every
-// step the test network judges election safety, log matching, leader completeness, state machine safety, durability
-// and the invariants of each core. A failing schedule shrinks to a few actions.
+// Properties of the consensus core under generated schedules: messages are delivered in any order, lost,
+// repeated; disk operations complete late; timers fire whenever they are set; nodes crash and lose what was
+// not durable. After every step the test network judges election safety, log matching, leader completeness,
+// state machine safety, durability and the invariants of each core. A failing schedule shrinks to a few
+// actions.
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
@@ -28,13 +29,13 @@ enum class Kind : std::uint8_t {
   disk_save,
   drop,
   duplicate,
-  put_aside,     // a message, a vote if there is one: it comes back much later
-  bring_back,    // all of them, before everything else
+  put_aside,   // a message, a vote if there is one: it comes back much later
+  bring_back,  // all of them, before everything else
   contact,
   quorum,
   crash,
   restart,
-  power_cycle,   // crash and restart; nothing unfinished survives
+  power_cycle,  // crash and restart; nothing unfinished survives
   settle,
   cut,
   heal,
@@ -53,15 +54,32 @@ struct Weighted {
 
 // Mostly progress: without it no schedule comes far enough to break anything.
 constexpr Weighted kActions[] = {
-    {Kind::deliver, 24, "deliver"},       {Kind::deliver_some, 14, "deliver_some"}, {Kind::settle_node, 6, "settle_node"},
-    {Kind::elect, 8, "elect"},            {Kind::serve, 8, "serve"},
-    {Kind::campaign, 8, "campaign"},      {Kind::heartbeat, 5, "heartbeat"},        {Kind::propose, 8, "propose"},
-    {Kind::disk_append, 6, "disk_append"}, {Kind::disk_save, 8, "disk_save"},       {Kind::drop, 4, "drop"},
-    {Kind::duplicate, 3, "duplicate"},    {Kind::contact, 7, "contact"},            {Kind::quorum, 2, "quorum"},
-    {Kind::put_aside, 4, "put_aside"},    {Kind::bring_back, 2, "bring_back"},      {Kind::power_cycle, 4, "power_cycle"},
-    {Kind::crash, 4, "crash"},            {Kind::restart, 5, "restart"},            {Kind::settle, 3, "settle"},
-    {Kind::cut, 2, "cut"},                {Kind::heal, 2, "heal"},                  {Kind::read, 3, "read"},
-    {Kind::reset, 1, "reset"},            {Kind::transfer, 1, "transfer"},          {Kind::reconfigure, 2, "reconfigure"},
+    {Kind::deliver, 24, "deliver"},
+    {Kind::deliver_some, 14, "deliver_some"},
+    {Kind::settle_node, 6, "settle_node"},
+    {Kind::elect, 8, "elect"},
+    {Kind::serve, 8, "serve"},
+    {Kind::campaign, 8, "campaign"},
+    {Kind::heartbeat, 5, "heartbeat"},
+    {Kind::propose, 8, "propose"},
+    {Kind::disk_append, 6, "disk_append"},
+    {Kind::disk_save, 8, "disk_save"},
+    {Kind::drop, 4, "drop"},
+    {Kind::duplicate, 3, "duplicate"},
+    {Kind::contact, 7, "contact"},
+    {Kind::quorum, 2, "quorum"},
+    {Kind::put_aside, 4, "put_aside"},
+    {Kind::bring_back, 2, "bring_back"},
+    {Kind::power_cycle, 4, "power_cycle"},
+    {Kind::crash, 4, "crash"},
+    {Kind::restart, 5, "restart"},
+    {Kind::settle, 3, "settle"},
+    {Kind::cut, 2, "cut"},
+    {Kind::heal, 2, "heal"},
+    {Kind::read, 3, "read"},
+    {Kind::reset, 1, "reset"},
+    {Kind::transfer, 1, "transfer"},
+    {Kind::reconfigure, 3, "reconfigure"},
     {Kind::disk_failed, 1, "disk_failed"},
 };
 
@@ -100,20 +118,19 @@ struct Reached {
   std::uint64_t reads = 0;
 };
 
+// Leaves a joint configuration, or enters one whose voters are any set of nodes: the halves need not overlap.
 Configuration changed(const TestNetwork& network, const Configuration& now, std::uint32_t choice) {
   Configuration next = now;
   if (now.joint()) {
     next.outgoing.clear();
     return next;
   }
-  const NodeId node(1 + choice % network.size());
   next.outgoing = now.voters;
-  const auto at = std::lower_bound(next.voters.begin(), next.voters.end(), node);
-  if (at == next.voters.end() || *at != node) {
-    next.voters.insert(at, node);
-  } else if (next.voters.size() > 1) {
-    next.voters.erase(at);
+  next.voters.clear();
+  for (std::size_t i = 0; i < network.size(); ++i) {
+    if (((choice >> i) & 1) == 0) next.voters.push_back(NodeId(i + 1));
   }
+  if (next.voters.empty()) next.voters = now.voters;
   return next;
 }
 
@@ -151,11 +168,14 @@ class Schedule {
       case Kind::restart: return network_.restart(node);
       case Kind::power_cycle: crash(node, 0); return network_.restart(node);
       case Kind::settle: return settle();
-      case Kind::cut: return choice % 2 == 0 ? network_.isolate(node) : network_.cut(node, NodeId(1 + choice % network_.size()));
+      case Kind::cut:
+        return choice % 2 == 0 ? network_.isolate(node)
+                               : network_.cut(node, NodeId(1 + choice % network_.size()));
       case Kind::heal: return network_.heal();
       case Kind::read: return read(choice % 4 == 0 ? node : leader_or(node));
       case Kind::reset: return network_.input(node, PeerReset{NodeId(1 + choice % network_.size())});
-      case Kind::transfer: return network_.input(leader_or(node), Transfer{NodeId(1 + choice % network_.size())});
+      case Kind::transfer:
+        return network_.input(leader_or(node), Transfer{NodeId(1 + choice % network_.size())});
       case Kind::reconfigure: return reconfigure(leader_or(node), choice);
       case Kind::disk_failed: return choice == 0 ? fail_disk(node) : void();
     }
@@ -228,7 +248,8 @@ class Schedule {
     if (flights.empty() || aside_.size() >= 8) return;
     auto at = flights.begin() + choice % flights.size();
     const auto vote = std::find_if(flights.begin(), flights.end(), [](const Flight& flight) {
-      return std::holds_alternative<VoteReply>(flight.message.body) || std::holds_alternative<VoteRequest>(flight.message.body);
+      return std::holds_alternative<VoteReply>(flight.message.body) ||
+             std::holds_alternative<VoteRequest>(flight.message.body);
     });
     if (choice % 2 == 0 && vote != flights.end()) at = vote;
     aside_.push_back(std::move(*at));
@@ -271,7 +292,8 @@ class Schedule {
   }
   bool caught_up(NodeId leader) {
     const Core& core = network_.core(leader);
-    if (core.role() != Role::leader || !core.has_committed_in_term() || core.commit() != core.last_index()) return false;
+    if (core.role() != Role::leader || !core.has_committed_in_term() || core.commit() != core.last_index())
+      return false;
     for (const NodeId member : core.configuration().members()) {
       if (network_.core(member).commit() != core.commit()) return false;
     }
@@ -285,7 +307,8 @@ class Schedule {
   std::deque<Flight> aside_;
 };
 
-void run(std::uint32_t nodes, const std::vector<Action>& actions, std::uint64_t buggify_seed, Reached& reached) {
+void run(std::uint32_t nodes, const std::vector<Action>& actions, std::uint64_t buggify_seed,
+         Reached& reached) {
   Schedule schedule(nodes, buggify_seed, reached);
   for (const Action& action : actions) {
     schedule.run(action);
@@ -310,7 +333,8 @@ Reached check_schedules(std::uint32_t nodes, int schedules, int length_max) {
   const auto result = rc::detail::checkTestable(
       [&] {
         const std::vector<Action> drawn = *actions;
-        const std::uint64_t buggify = *rc::gen::weightedElement<std::uint64_t>({{3, 0}, {1, drawn.size() + 1}});
+        const std::uint64_t buggify =
+            *rc::gen::weightedElement<std::uint64_t>({{3, 0}, {1, drawn.size() + 1}});
         run(nodes, drawn, buggify, reached);
       },
       metadata, params);
@@ -320,8 +344,8 @@ Reached check_schedules(std::uint32_t nodes, int schedules, int length_max) {
     ADD_FAILURE() << nodes << " nodes: " << text.str();
   }
   std::cout << nodes << " nodes: " << reached.schedules << " schedules, " << reached.actions << " actions, "
-            << reached.elections << " elections, " << reached.committed << " committed, " << reached.cuts << " cuts, "
-            << reached.crashes << " crashes, " << reached.reads << " reads\n";
+            << reached.elections << " elections, " << reached.committed << " committed, " << reached.cuts
+            << " cuts, " << reached.crashes << " crashes, " << reached.reads << " reads\n";
   return reached;
 }
 
@@ -333,7 +357,8 @@ TEST(RaftProperty, OneNode) {
 }
 
 TEST(RaftProperty, ThreeNodes) {
-  // Any order of messages, completions, timeouts and crashes may break agreement of the smallest real cluster.
+  // Any order of messages, completions, timeouts and crashes may break agreement of the smallest real
+  // cluster.
   const Reached reached = check_schedules(3, 5000, 700);
   EXPECT_GT(reached.committed, 2 * reached.schedules);
   EXPECT_GT(reached.crashes, reached.schedules);

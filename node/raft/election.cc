@@ -1,4 +1,5 @@
-// Campaigns, votes and leadership (Raft §5.2, §5.4.1; PreVote and CheckQuorum: thesis §9.6, §6.2; transfer: §3.10).
+// Campaigns, votes and leadership (Raft §5.2, §5.4.1; PreVote and CheckQuorum: thesis §9.6, §6.2; transfer:
+// §3.10).
 #include <algorithm>
 
 #include "io/ports/assert.h"
@@ -18,13 +19,13 @@ void Core::on_election_timeout(Output& out) {
   campaign(true, false, out);
 }
 
-// A voter of any configuration that may turn out to be in force. Who was removed by an entry that is not yet committed
-// may be the only one that holds it: then nobody else can win, and it must lead once more (thesis §4.2.2, S13).
+// A voter of any configuration that may turn out to be in force. Who was removed by an entry that is not yet
+// committed may be the only one that holds it: then nobody else can win, and it must lead once more (thesis
+// §4.2.2, S13).
 bool Core::may_campaign() const {
   if (condition_ == Condition::head_uncertain || disk_failed_) return false;
-  return std::any_of(configurations_.begin(), configurations_.end(), [this](const ConfigurationAt& at) {
-    return at.configuration.is_voter(options_.self);
-  });
+  return std::any_of(configurations_.begin(), configurations_.end(),
+                     [this](const ConfigurationAt& at) { return at.configuration.is_voter(options_.self); });
 }
 
 void Core::campaign(bool pre, bool transfer, Output& out) {
@@ -39,15 +40,15 @@ void Core::campaign(bool pre, bool transfer, Output& out) {
   count_campaign(out);
 }
 
-// A request for a vote is itself a promise, to vote for oneself: if it left before that is durable, a candidate could
-// crash, campaign in the same term again, and collect the same votes with another log.
+// A request for a vote is itself a promise, to vote for oneself: if it left before that is durable, a
+// candidate could crash, campaign in the same term again, and collect the same votes with another log.
 void Core::ask_for_votes(bool pre, bool transfer, Output& out) {
   const Term asked = pre ? term() + 1 : term();
   const Ticket after = pre ? Ticket() : promise_ticket();
   for (const NodeId member : configuration().members()) {
     if (member == options_.self || !configuration().is_voter(member)) continue;
-    out.push_back(Outgoing{
-        member, {}, after, {options_.group, asked, options_.incarnation, VoteRequest{pre, transfer, last_id()}}});
+    const VoteRequest request{pre, transfer, last_id()};
+    out.push_back(Outgoing{member, {}, after, {options_.group, asked, options_.incarnation, request}});
   }
 }
 
@@ -68,7 +69,8 @@ void Core::count_campaign(Output& out) {
   become_leader(out);
 }
 
-// Rule: whoever misses something that may be committed gets no vote (Raft §5.4.1). Order is by term, then index.
+// Rule: whoever misses something that may be committed gets no vote (Raft §5.4.1). Order is by term, then
+// index.
 bool Core::is_up_to_date(EntryId candidate) const { return candidate >= last_id(); }
 
 // In the current term, one vote for one candidate.
@@ -85,7 +87,8 @@ bool Core::would_vote(NodeId candidate, Term asked, const VoteRequest& request) 
   return free && is_up_to_date(request.last);
 }
 
-// Every request is answered, also one of an earlier term: the answer's term frees who is stuck in the past (S14).
+// Every request is answered, also one of an earlier term: the answer's term frees who is stuck in the past
+// (S14).
 void Core::receive(NodeId from, const PeerMessage& message, const VoteRequest& request, Output& out) {
   if (request.pre) {
     return send(from, VoteReply{true, would_vote(from, message.term, request), message.term}, out);
@@ -102,7 +105,8 @@ void Core::receive(NodeId from, const PeerMessage& message, const VoteRequest& r
 }
 
 void Core::receive(NodeId from, const PeerMessage& message, const VoteReply& reply, Output& out) {
-  // Who grants a pre-vote may be in the very term that we would campaign in: no reason to give the campaign up.
+  // Who grants a pre-vote may be in the very term that we would campaign in: no reason to give the campaign
+  // up.
   if (message.term > term() && !(reply.pre && reply.granted)) {
     become_follower(message.term, {}, out);
     save_hard_state(out);
@@ -147,7 +151,8 @@ void Core::become_leader(Output& out) {
   out.push_back(SetTimer{Timer::heartbeat});
   out.push_back(SetTimer{Timer::quorum});
   // An entry of the own term commits everything before it (Raft §8).
-  const Entry empty{{term(), last_index() + 1, EntryKind::empty, 0, io::checksum(std::span<const std::byte>())}, {}};
+  const Entry empty{
+      {term(), last_index() + 1, EntryKind::empty, 0, io::checksum(std::span<const std::byte>())}, {}};
   append({}, {&empty, 1}, out);
   replicate(out);
 }
@@ -180,13 +185,15 @@ bool Core::disk_is_stalled() const {
 }
 
 void Core::on(const Transfer& input, Output& out) {
-  if (role_ != Role::leader || !configuration().is_voter(input.target) || progress_of(input.target) == nullptr) return;
+  const bool useful = configuration().is_voter(input.target) && progress_of(input.target) != nullptr;
+  if (role_ != Role::leader || !useful) return;
   transfer_target_ = input.target;
   transfer_checked_ = false;
   finish_transfer(out);
 }
 
-// The target campaigns once it has everything; asked again with every heartbeat, since the order may get lost (S21).
+// The target campaigns once it has everything; asked again with every heartbeat, since the order may get lost
+// (S21).
 void Core::finish_transfer(Output& out) {
   const Progress* target = progress_of(transfer_target_);
   if (target != nullptr && target->match == last_index()) send(transfer_target_, TimeoutNow{}, out);

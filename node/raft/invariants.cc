@@ -22,21 +22,25 @@ std::optional<std::string> check_log(const Core& core) {
 
 std::optional<std::string> check_peers(const Core& core) {
   if (core.role() != Role::leader) {
-    return core.progress().empty() ? std::nullopt : std::optional<std::string>("a follower keeps progress of others");
+    return core.progress().empty() ? std::nullopt
+                                   : std::optional<std::string>("a follower keeps progress of others");
   }
   NodeId before;
   for (const auto& [node, peer] : core.progress()) {
     if (node <= before) return "progress is not in order";
     before = node;
-    if (node == core.options().self || !core.configuration().is_member(node)) return "progress of a non-member";
+    if (node == core.options().self || !core.configuration().is_member(node))
+      return "progress of a non-member";
     if (peer.match >= peer.next) return "match is not below next";
     if (peer.match > core.last_index()) return "match is above the log";
     if (peer.next > core.last_index() + 1) return "next is beyond the log";
     if (peer.round > core.round()) return "a peer answered a round that never was";
-    if (peer.inflight.size() > core.options().inflight_messages_max) return "a window holds too many messages";
+    if (peer.inflight.size() > core.options().inflight_messages_max)
+      return "a window holds too many messages";
     const bool probing = peer.state == Progress::State::probe;
     if (probing && !peer.inflight.empty()) return "a probed peer has a window";
-    if (!probing && peer.inflight.empty() && peer.next != peer.match + 1) return "sent, but neither held nor in flight";
+    if (!probing && peer.inflight.empty() && peer.next != peer.match + 1)
+      return "sent, but neither held nor in flight";
     if (!peer.inflight.empty() && peer.inflight.last() + 1 != peer.next) return "the window ends before next";
   }
   return {};
@@ -62,7 +66,8 @@ std::optional<std::string> check_role(const Core& core) {
       if (core.leader() == self) return "a follower follows itself";
       break;
   }
-  if (core.role() != Role::leader && core.transfer_target() != NodeId()) return "only a leader hands leadership over";
+  if (core.role() != Role::leader && core.transfer_target() != NodeId())
+    return "only a leader hands leadership over";
   return {};
 }
 
@@ -83,14 +88,17 @@ std::optional<std::string> check(const Core& core) {
     if (pending.ticket <= before) return "tickets are out of order";
     before = pending.ticket;
   }
-  if (core.pending_.empty() && core.durable_ != core.last_index()) return "the log is not durable and nothing is pending";
-  if (!core.pending_.empty() && core.pending_.back().last != core.last_index()) return "the last write is not the log's";
+  if (core.pending_.empty() && core.durable_ != core.last_index())
+    return "the log is not durable and nothing is pending";
+  if (!core.pending_.empty() && core.pending_.back().last != core.last_index())
+    return "the last write is not the log's";
   // The configuration in force is the log's last one.
   Index configured;
   for (const EntryIdentity& entry : core.log()) {
     if (entry.kind == EntryKind::configuration) configured = entry.index;
   }
-  if (core.configurations_.back().index > core.last_index()) return "the configuration is of an entry that was cut";
+  if (core.configurations_.back().index > core.last_index())
+    return "the configuration is of an entry that was cut";
   if (configured > core.commit() && core.configurations_.back().index != configured) {
     return "the configuration in force is not the log's last";
   }
@@ -118,7 +126,8 @@ std::optional<std::string> check_since(const Remembered& before, const Core& now
     if (!entry || entry->id() != before.committed) return "a committed entry changed";
   }
   if (now.term() != before.hard_state.term) return {};
-  if (before.hard_state.vote != NodeId() && now.vote() != before.hard_state.vote) return "the vote of a term changed";
+  if (before.hard_state.vote != NodeId() && now.vote() != before.hard_state.vote)
+    return "the vote of a term changed";
   if (before.leader != NodeId() && now.leader() != NodeId() && now.leader() != before.leader) {
     return "the leader of a term changed";
   }

@@ -1,5 +1,5 @@
-// What must hold of every core after every step, and between two moments of one core: the list that LogCabin runs
-// beside its consensus code. Tests and simulations call these; a node never does.
+// What must hold of every core after every step, and between two moments of one core: the list that LogCabin
+// runs beside its consensus code. Tests and simulations call these; a node never does.
 #pragma once
 
 #include <optional>

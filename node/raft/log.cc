@@ -22,13 +22,13 @@ bool Core::holds(EntryId id) const { return id.index <= last_index() && term_at(
 EntryId Core::last_with(Index index_max, Term term_max) const {
   const std::size_t limit = std::min(index_max, last_index()).value;
   const auto end = log_.begin() + static_cast<std::ptrdiff_t>(limit);
-  const auto above = std::upper_bound(log_.begin(), end, term_max,
-                                      [](Term term, const EntryIdentity& entry) { return term < entry.term; });
+  const auto above = std::upper_bound(
+      log_.begin(), end, term_max, [](Term term, const EntryIdentity& entry) { return term < entry.term; });
   return above == log_.begin() ? EntryId{} : std::prev(above)->id();
 }
 
-// Rule: only a real conflict cuts the log. A late append that ends earlier than our log says nothing about what
-// follows it (Raft §5.3, S29).
+// Rule: only a real conflict cuts the log. A late append that ends earlier than our log says nothing about
+// what follows it (Raft §5.3, S29).
 Core::Fit Core::fit(const std::vector<Entry>& entries) const {
   Fit fit;
   for (const Entry& entry : entries) {
@@ -79,9 +79,9 @@ void Core::append(std::optional<Index> truncate_from, std::span<const Entry> ent
   if (reconfigured) configuration_changed();
 }
 
-// Rule: a completion speaks of the log that was written then. If another leader's entries were accepted meanwhile, the
-// same index, even the same term and index, may be something that is still on its way to the disk (ABA: S30, S31).
-// Nothing is lost by waiting: the later write has its own completion.
+// Rule: a completion speaks of the log that was written then. If another leader's entries were accepted
+// meanwhile, the same index, even the same term and index, may be something that is still on its way to the
+// disk (ABA: S30, S31). Nothing is lost by waiting: the later write has its own completion.
 Index Core::proven_by(const PendingAppend& pending) const {
   if (pending.accepted != accepted_term_) return durable_;
   return std::min(pending.last, last_index());
@@ -101,12 +101,12 @@ Ticket Core::append_ticket(Index index) const {
 // A copy that may be damaged counts for nobody (recovery.md §4.6, correction 6).
 Index Core::countable(Index index) const { return condition_ == Condition::normal ? index : Index(); }
 
-// Rule: only entries of the own term are committed by counting copies; earlier ones follow with them (Raft §5.4.2,
-// Figure 8, S26).
+// Rule: only entries of the own term are committed by counting copies; earlier ones follow with them (Raft
+// §5.4.2, Figure 8, S26).
 bool Core::may_commit_by_count(Index index) const { return term_at(index) == term(); }
 
-// The only place where a leader moves its commit index. Its own disk is one voice like the others', and may be the
-// slowest of them.
+// The only place where a leader moves its commit index. Its own disk is one voice like the others', and may
+// be the slowest of them.
 void Core::commit_by_quorum(Output& out) {
   REEL_ASSERT(role_ == Role::leader);
   const Index reached = quorum_index(configuration(), [this](NodeId node) { return match_of(node); });
@@ -119,9 +119,11 @@ void Core::commit_by_quorum(Output& out) {
   }
 }
 
-// Rule: a follower takes over no more of the leader's commit index than this message has compared with its own log
-// (Raft figure 2, S27, S28).
-Index Core::checked_commit(Index leader_commit, Index checked) const { return std::min(leader_commit, checked); }
+// Rule: a follower takes over no more of the leader's commit index than this message has compared with its
+// own log (Raft figure 2, S27, S28).
+Index Core::checked_commit(Index leader_commit, Index checked) const {
+  return std::min(leader_commit, checked);
+}
 
 void Core::set_commit(Index index, Output& out) {
   REEL_ASSERT(index > commit_ && index <= last_index());
@@ -139,7 +141,8 @@ bool Core::may_propose_configuration(const Configuration& next) const {
 void Core::forget_old_configurations() {
   std::size_t old = 0;
   while (old + 1 < configurations_.size() && configurations_[old + 1].index <= commit_) ++old;
-  if (old > 0) configurations_.erase(configurations_.begin(), configurations_.begin() + static_cast<std::ptrdiff_t>(old));
+  const auto first = configurations_.begin();
+  configurations_.erase(first, first + static_cast<std::ptrdiff_t>(old));
 }
 
 // A configuration takes effect when it is appended (Raft §6): new members get the log, former ones don't.

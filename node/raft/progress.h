@@ -1,5 +1,6 @@
-// What a leader believes about one follower, and the window of appends in flight to it (thesis §10.2.1 pipelining).
-// Invariants: match < next; in probe nothing is in flight but one probe; the window holds at most its bounds.
+// What a leader believes about one follower, and the window of appends in flight to it (thesis §10.2.1
+// pipelining). Invariants: match < next; in probe nothing is in flight but one probe; the window holds at
+// most its bounds.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@ struct Inflight {
   bool operator==(const Inflight&) const = default;
 };
 
-// Appends that were sent and not yet acknowledged, in order of their last index. Amortised O(1), and no memory before
-// the first push: ten thousand idle followers cost nothing.
+// Appends that were sent and not yet acknowledged, in order of their last index. Amortised O(1), and no
+// memory before the first push: ten thousand idle followers cost nothing.
 class InflightWindow {
  public:
   // Requires last to be above every index in the window.
@@ -52,7 +53,7 @@ struct Progress {
   Index match;                   // acknowledged as durable
   Index next{1};                 // the first entry of the next append
   bool probe_sent = false;       // probe: an answer is awaited
-  bool stalled = false;          // replicate: no acknowledgement came since the last heartbeat found appends in flight
+  bool stalled = false;          // replicate: no acknowledgement since a heartbeat found appends in flight
   bool recently_active = false;  // answered since the last CheckQuorum
   std::uint64_t round = 0;       // the highest round it answered
   Incarnation incarnation;       // of the life that gave `match`; a new life voids it

@@ -3,12 +3,15 @@
 namespace reel::raft {
 namespace {
 
-bool contains(const VoterSet& nodes, NodeId node) { return std::binary_search(nodes.begin(), nodes.end(), node); }
+bool contains(const VoterSet& nodes, NodeId node) {
+  return std::binary_search(nodes.begin(), nodes.end(), node);
+}
 
 bool is_sorted_set(const VoterSet& nodes, std::size_t size_max) {
   if (nodes.size() > size_max) return false;
   if (!nodes.empty() && nodes.front() == NodeId()) return false;
-  return std::adjacent_find(nodes.begin(), nodes.end(), [](NodeId a, NodeId b) { return a >= b; }) == nodes.end();
+  return std::adjacent_find(nodes.begin(), nodes.end(), [](NodeId a, NodeId b) { return a >= b; }) ==
+         nodes.end();
 }
 
 }  // namespace
@@ -20,7 +23,8 @@ bool Configuration::is_member(NodeId node) const { return is_voter(node) || cont
 std::vector<NodeId> Configuration::members() const {
   std::vector<NodeId> all;
   all.reserve(voters.size() + outgoing.size() + learners.size());
-  for (const VoterSet* part : {&voters, &outgoing, &learners}) all.insert(all.end(), part->begin(), part->end());
+  for (const VoterSet* part : {&voters, &outgoing, &learners})
+    all.insert(all.end(), part->begin(), part->end());
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());
   return all;
@@ -28,7 +32,8 @@ std::vector<NodeId> Configuration::members() const {
 
 bool is_valid(const Configuration& configuration) {
   if (configuration.voters.empty()) return false;
-  if (!is_sorted_set(configuration.voters, kVotersMax) || !is_sorted_set(configuration.outgoing, kVotersMax) ||
+  if (!is_sorted_set(configuration.voters, kVotersMax) ||
+      !is_sorted_set(configuration.outgoing, kVotersMax) ||
       !is_sorted_set(configuration.learners, kLearnersMax)) {
     return false;
   }

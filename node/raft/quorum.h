@@ -30,10 +30,11 @@ struct Configuration {
   bool operator==(const Configuration&) const = default;
 };
 
-// Within its bounds, sorted, without duplicates or node 0, with at least one voter, and nobody both voter and learner.
+// Within its bounds, sorted, without duplicates or node 0, with at least one voter, and nobody both voter and
+// learner.
 [[nodiscard]] bool is_valid(const Configuration& configuration);
-// One legal step (Raft §6): the voters change only through a joint configuration, learners at any time outside it.
-// Requires both to be valid.
+// One legal step (Raft §6): the voters change only through a joint configuration, learners at any time
+// outside it. Requires both to be valid.
 [[nodiscard]] bool is_legal_step(const Configuration& from, const Configuration& to);
 
 enum class VoteResult : std::uint8_t { pending, won, lost };
@@ -43,8 +44,8 @@ enum class VoteResult : std::uint8_t { pending, won, lost };
 
 namespace detail {
 
-// The largest value that a majority of one half has reached; Value{} of nobody. No allocation: leaders run this for
-// every acknowledgement.
+// The largest value that a majority of one half has reached; Value{} of nobody. No allocation: leaders run
+// this for every acknowledgement.
 template <class Value, class ValueOf>
 Value majority_value(const VoterSet& voters, const ValueOf& value_of) {
   REEL_ASSERT(voters.size() <= kVotersMax);
@@ -83,8 +84,8 @@ VoteResult count_half(const VoterSet& voters, const Granted& granted) {
 
 }  // namespace detail
 
-// granted(node): true, false, or no answer yet (nullopt). A joint result is won only when both halves are won, and
-// lost as soon as one is.
+// granted(node): true, false, or no answer yet (nullopt). A joint result is won only when both halves are
+// won, and lost as soon as one is.
 template <class Granted>
 [[nodiscard]] VoteResult count_votes(const Configuration& configuration, const Granted& granted) {
   const VoteResult incoming = detail::count_half(configuration.voters, granted);

@@ -26,7 +26,8 @@ TEST(Quorum, MajorityOfEverySize) {
 }
 
 TEST(Quorum, EveryVoteOfEverySize) {
-  // Some pattern of votes could be counted as won without a majority, or as pending when nothing can change any more.
+  // Some pattern of votes could be counted as won without a majority, or as pending when nothing can change
+  // any more.
   for (std::size_t size = 1; size <= 7; ++size) {
     std::size_t patterns = 1;
     for (std::size_t i = 0; i < size; ++i) patterns *= 3;
@@ -42,7 +43,10 @@ TEST(Quorum, EveryVoteOfEverySize) {
       const VoteResult result = count_votes(plain(size), [&](NodeId node) { return votes[node.value - 1]; });
       const bool won = 2 * yes > size;
       const bool lost = 2 * (size - no) <= size;
-      ASSERT_EQ(result, won ? VoteResult::won : lost ? VoteResult::lost : VoteResult::pending) << size << "/" << pattern;
+      ASSERT_EQ(result, won    ? VoteResult::won
+                        : lost ? VoteResult::lost
+                               : VoteResult::pending)
+          << size << "/" << pattern;
     }
   }
 }
@@ -58,7 +62,8 @@ TEST(Quorum, EveryIndexOfEverySize) {
       for (std::size_t i = 0; i < size; ++i, rest /= 4) match.emplace_back(rest % 4);
       const Index reached = quorum_index(plain(size), [&](NodeId node) { return match[node.value - 1]; });
       const auto holders = [&](Index index) {
-        return static_cast<std::size_t>(std::count_if(match.begin(), match.end(), [&](Index m) { return m >= index; }));
+        return static_cast<std::size_t>(
+            std::count_if(match.begin(), match.end(), [&](Index m) { return m >= index; }));
       };
       ASSERT_GE(holders(reached), majority(size));
       ASSERT_LT(holders(reached + 1), majority(size));
@@ -113,7 +118,8 @@ TEST(Quorum, LearnersAreMembersAndNoVoters) {
   EXPECT_FALSE(configuration.is_voter(NodeId(7)));
   EXPECT_FALSE(configuration.is_member(NodeId(6)));
   EXPECT_EQ(configuration.members(), (std::vector<NodeId>{NodeId(1), NodeId(2), NodeId(3), NodeId(7)}));
-  EXPECT_EQ(quorum_index(configuration, [](NodeId node) { return Index(node.value == 7 ? 9 : 1); }), Index(1));
+  EXPECT_EQ(quorum_index(configuration, [](NodeId node) { return Index(node.value == 7 ? 9 : 1); }),
+            Index(1));
 }
 
 TEST(Quorum, VotersChangeOnlyThroughJoint) {
@@ -148,14 +154,14 @@ TEST(ConfigurationCodec, RefusesEveryOtherByteString) {
     bytes.at(at) = static_cast<std::byte>(value);
     return decode_configuration(bytes).has_value();
   };
-  EXPECT_FALSE(changed(0, 2));    // version
-  EXPECT_FALSE(changed(1, 0));    // no voters
-  EXPECT_FALSE(changed(1, 16));   // too many
-  EXPECT_FALSE(changed(4, 1));    // reserved
-  EXPECT_FALSE(changed(8, 0));    // node 0
-  EXPECT_FALSE(changed(8, 2));    // twice the same
-  EXPECT_FALSE(changed(8, 9));    // out of order
-  EXPECT_FALSE(changed(32, 3));   // voter and learner
+  EXPECT_FALSE(changed(0, 2));   // version
+  EXPECT_FALSE(changed(1, 0));   // no voters
+  EXPECT_FALSE(changed(1, 16));  // too many
+  EXPECT_FALSE(changed(4, 1));   // reserved
+  EXPECT_FALSE(changed(8, 0));   // node 0
+  EXPECT_FALSE(changed(8, 2));   // twice the same
+  EXPECT_FALSE(changed(8, 9));   // out of order
+  EXPECT_FALSE(changed(32, 3));  // voter and learner
   EXPECT_TRUE(changed(32, 6));
   std::vector<std::byte> longer(good.span().begin(), good.span().end());
   longer.push_back(std::byte{0});

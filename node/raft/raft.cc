@@ -1,4 +1,5 @@
-// Inputs, terms and the hard state. Campaigns: election.cc; the own log: log.cc; leader and followers: replication.cc.
+// Inputs, terms and the hard state. Campaigns: election.cc; the own log: log.cc; leader and followers:
+// replication.cc.
 #include "node/raft/raft.h"
 
 #include <algorithm>
@@ -14,7 +15,8 @@ namespace {
 constexpr std::uint64_t kCounterMax = std::uint64_t{1} << 62;
 
 bool is_plausible_id(EntryId id) {
-  return (id.index.value == 0) == (id.term.value == 0) && id.index.value <= kCounterMax && id.term.value <= kCounterMax;
+  return (id.index.value == 0) == (id.term.value == 0) && id.index.value <= kCounterMax &&
+         id.term.value <= kCounterMax;
 }
 
 bool is_plausible_entry(const Entry& entry) {
@@ -31,7 +33,8 @@ bool is_plausible_run(const AppendRequest& request, Term term) {
   EntryId before = request.previous;
   for (const Entry& entry : request.entries) {
     const EntryId id = entry.identity.id();
-    if (id.index != before.index + 1 || id.term < before.term || id.term > term || id.term.value == 0) return false;
+    if (id.index != before.index + 1 || id.term < before.term || id.term > term || id.term.value == 0)
+      return false;
     if (!is_plausible_entry(entry)) return false;
     before = id;
   }
@@ -40,7 +43,8 @@ bool is_plausible_run(const AppendRequest& request, Term term) {
 
 bool is_plausible_body(const PeerMessage& message, const VoteRequest& request) {
   // Nobody holds an entry of the term it campaigns in.
-  return is_plausible_id(request.last) && request.last.term < message.term && !(request.pre && request.transfer);
+  return is_plausible_id(request.last) && request.last.term < message.term &&
+         !(request.pre && request.transfer);
 }
 bool is_plausible_body(const PeerMessage& message, const VoteReply& reply) {
   if (reply.asked.value == 0 || reply.asked.value > kCounterMax) return false;
@@ -69,8 +73,9 @@ Core::Core(const Options& options, Recovered recovered)
       accepted_term_(last_id().term) {
   REEL_ASSERT(options_.self != NodeId());
   REEL_ASSERT(commit_ <= last_index());
-  // Journal and hard state are two streams: a crash may keep an entry and lose the term that came with it. Whoever
-  // holds an entry of a term has seen that term; it cannot have answered in it, so no vote of it was heard of.
+  // Journal and hard state are two streams: a crash may keep an entry and lose the term that came with it.
+  // Whoever holds an entry of a term has seen that term; it cannot have answered in it, so no vote of it was
+  // heard of.
   if (last_id().term > hard_.term) hard_ = {last_id().term, NodeId()};
   configurations_.push_back({Index(), std::move(recovered.configuration)});
   for (ConfigurationAt& later : recovered.configurations) {
@@ -109,9 +114,11 @@ void Core::on(const Received& input, Output& out) {
 // What no correct peer sends is refused here, so that the protocol below may rely on it.
 bool Core::is_plausible(const Received& received) const {
   const PeerMessage& message = received.message;
-  if (received.from == NodeId() || received.from == options_.self || message.group != options_.group) return false;
+  if (received.from == NodeId() || received.from == options_.self || message.group != options_.group)
+    return false;
   if (message.term.value > kCounterMax) return false;
-  // Only a node that never saw an election has term 0, and it can say no more than what it thinks of a candidate.
+  // Only a node that never saw an election has term 0, and it can say no more than what it thinks of a
+  // candidate.
   if (message.term.value == 0 && !std::holds_alternative<VoteReply>(message.body)) return false;
   return std::visit([&](const auto& body) { return is_plausible_body(message, body); }, message.body);
 }
@@ -136,8 +143,9 @@ void Core::on(const Propose& input, Output& out) {
 void Core::on(const AppendDurable& input, Output& out) {
   REEL_ASSERT(input.ticket <= last_ticket_);
   disk_failed_ = false;
-  const auto later = std::find_if(pending_.begin(), pending_.end(),
-                                  [&](const PendingAppend& pending) { return pending.ticket > input.ticket; });
+  const auto later = std::find_if(pending_.begin(), pending_.end(), [&](const PendingAppend& pending) {
+    return pending.ticket > input.ticket;
+  });
   for (auto done = pending_.begin(); done != later; ++done) durable_ = std::max(durable_, proven_by(*done));
   pending_.erase(pending_.begin(), later);
   REEL_ASSERT(durable_ <= last_index());
@@ -163,8 +171,8 @@ void Core::on(const DiskFailed&, Output& out) {
   if (role_ != Role::follower) become_follower(term(), {}, out);
 }
 
-// Every way down leads through here: another leader, a later term, a lost quorum, a failed disk. The caller saves the
-// hard state, so that a vote in the same step costs no second write.
+// Every way down leads through here: another leader, a later term, a lost quorum, a failed disk. The caller
+// saves the hard state, so that a vote in the same step costs no second write.
 void Core::become_follower(Term new_term, NodeId new_leader, Output& out) {
   REEL_ASSERT(new_term >= term());
   REEL_ASSERT(new_leader != options_.self);
@@ -223,7 +231,9 @@ bool Core::rarely(Rare branch, std::uint64_t key, std::uint64_t one_in) const {
   const auto name = static_cast<std::uint64_t>(branch);
   const std::uint64_t seed = options_.buggify_seed;
   if (io::keyed_hash(seed, {name, options_.self.value, options_.group.value}) % 4 != 0) return false;
-  return io::keyed_hash(seed, {name, options_.self.value, options_.group.value, term().value, key}) % one_in == 0;
+  const auto draw =
+      io::keyed_hash(seed, {name, options_.self.value, options_.group.value, term().value, key});
+  return draw % one_in == 0;
 }
 
 bool Core::has_committed_in_term() const { return commit_.value > 0 && term_at(commit_) == term(); }
@@ -237,7 +247,8 @@ std::uint64_t Core::digest() const {
   io::Hasher hash;
   const auto add = [&hash](auto... values) { (hash.add(static_cast<std::uint64_t>(values)), ...); };
   add(options_.self.value, options_.group.value, options_.incarnation.value, options_.inflight_messages_max,
-      options_.inflight_bytes_max, options_.append_entries_max, options_.append_bytes_max, options_.buggify_seed);
+      options_.inflight_bytes_max, options_.append_entries_max, options_.append_bytes_max,
+      options_.buggify_seed);
   add(condition_, role_, leader_.value, contact_, disk_failed_, campaign_deferred_);
   add(hard_.term.value, hard_.vote.value, saving_.term.value, saving_.vote.value, hard_ticket_.value,
       hard_durable_.value, last_ticket_.value);
@@ -246,11 +257,13 @@ std::uint64_t Core::digest() const {
     add(entry.term.value, entry.kind, entry.size, entry.checksum.low, entry.checksum.high);
   }
   add(commit_.value, durable_.value, accepted_term_.value, pending_.size());
-  for (const PendingAppend& pending : pending_) add(pending.ticket.value, pending.last.value, pending.accepted.value);
+  for (const PendingAppend& pending : pending_)
+    add(pending.ticket.value, pending.last.value, pending.accepted.value);
   add(configurations_.size());
   for (const ConfigurationAt& at : configurations_) {
     add(at.index.value);
-    for (const VoterSet* part : {&at.configuration.voters, &at.configuration.outgoing, &at.configuration.learners}) {
+    for (const VoterSet* part :
+         {&at.configuration.voters, &at.configuration.outgoing, &at.configuration.learners}) {
       add(part->size());
       for (const NodeId node : *part) add(node.value);
     }
@@ -259,8 +272,8 @@ std::uint64_t Core::digest() const {
   for (const auto& [node, granted] : votes_) add(node.value, granted);
   add(progress_.size());
   for (const auto& [node, peer] : progress_) {
-    add(node.value, peer.state, peer.match.value, peer.next.value, peer.probe_sent, peer.stalled, peer.recently_active,
-        peer.round, peer.incarnation.value, peer.inflight.digest());
+    add(node.value, peer.state, peer.match.value, peer.next.value, peer.probe_sent, peer.stalled,
+        peer.recently_active, peer.round, peer.incarnation.value, peer.inflight.digest());
   }
   add(round_, reads_.size());
   for (const PendingRead& read : reads_) add(read.context, read.index.value, read.round);

@@ -1,11 +1,12 @@
-// The consensus core: Raft as a regular value. It has no clock, no disk, no network and no randomness; its host owns
-// time and durability. step(input) changes the state and appends what must happen to an Output.
+// The consensus core: Raft as a regular value. It has no clock, no disk, no network and no randomness; its
+// host owns time and durability. step(input) changes the state and appends what must happen to an Output.
 //
-// The same code runs in production, in the simulator, and in model/'s exhaustive exploration, so a Core is copyable,
-// comparable and hashable, and its log holds identities only: bodies live with the host (node/group.h).
+// The same code runs in production, in the simulator, and in model/'s exhaustive exploration, so a Core is
+// copyable, comparable and hashable, and its log holds identities only: bodies live with the host
+// (node/group.h).
 //
-// Durability is data, not a comment: whatever promises something carries the tickets it waits for. The host may
-// perform every other output at once.
+// Durability is data, not a comment: whatever promises something carries the tickets it waits for. The host
+// may perform every other output at once.
 #pragma once
 
 #include <cstdint>
@@ -40,17 +41,19 @@ struct Options {
 };
 
 // The host keeps one deadline per timer; setting it again replaces it. Delays are the host's:
-// election: [T, 2T) drawn from keyed_hash(seed, group, term, times set); heartbeat: T/10 or so; contact and quorum: T.
+// election: [T, 2T) drawn from keyed_hash(seed, group, term, times set); heartbeat: T/10 or so; contact and
+// quorum: T.
 enum class Timer : std::uint8_t {
   election,   // follower, candidate: nobody leads
-  contact,    // follower: the leader was heard of less than T ago; until it fires, votes are refused (stickiness)
+  contact,    // follower: the leader was heard of less than T ago; until it fires, votes are refused
+              // (stickiness)
   heartbeat,  // leader
   quorum,     // leader: CheckQuorum, step down unless a quorum answered since the timer was set
 };
 inline constexpr std::size_t kTimers = 4;
 
-// What becomes of entries whose bodies are damaged (recovery.md §4.6). Issue-wise only `normal` is reached until the
-// journal repairs: the other two exist because they change who may vote, lead and count.
+// What becomes of entries whose bodies are damaged (recovery.md §4.6). Issue-wise only `normal` is reached
+// until the journal repairs: the other two exist because they change who may vote, lead and count.
 enum class Condition : std::uint8_t { normal, repairing, head_uncertain };
 
 // ---- inputs
@@ -60,12 +63,13 @@ struct TimedOut {
 };
 struct Received {
   NodeId from;
-  PeerMessage message;  // entries carry payloads, or none where the host keeps no bodies
+  // Entries carry payloads, or none where the host keeps no bodies; configuration entries always do.
+  PeerMessage message;
 };
-// Leader only: append this entry (term and index are filled in by the core). Refused with Proposed{{0, 0}} when this
-// node does not lead or hands leadership over, when the payload is above kEntryBytesMax, and for a configuration also
-// before the own term's first commit (S1), while another one is uncommitted, or when it is no legal step.
-// The host bounds what is uncommitted: the core keeps one identity per entry and nothing else.
+// Leader only: append this entry (term and index are filled in by the core). Refused with Proposed{{0, 0}}
+// when this node does not lead or hands leadership over, when the payload is above kEntryBytesMax, and for a
+// configuration also before the own term's first commit (S1), while another one is uncommitted, or when it is
+// no legal step. The host bounds what is uncommitted: the core keeps one identity per entry and nothing else.
 struct Propose {
   EntryKind kind{};
   std::uint32_t size = 0;
@@ -87,17 +91,18 @@ struct Read {
 struct PeerReset {
   NodeId peer;
 };
-// Hand leadership to `target` (thesis §3.10). Proposals are refused meanwhile; given up at the second firing of the
-// quorum timer, that is after [T, 2T). Ignored unless this node leads and `target` is another voter.
+// Hand leadership to `target` (thesis §3.10). Proposals are refused meanwhile; given up at the second firing
+// of the quorum timer, that is after [T, 2T). Ignored unless this node leads and `target` is another voter.
 struct Transfer {
   NodeId target;
 };
-// The leader's disk no longer accepts writes, or hangs: step down (S17), and do not campaign until something becomes
-// durable again. A leader also finds out by itself: no completion between two firings of the quorum timer.
+// The leader's disk no longer accepts writes, or hangs: step down (S17), and do not campaign until something
+// becomes durable again. A leader also finds out by itself: no completion between two firings of the quorum
+// timer.
 struct DiskFailed {};
 
-using Input = std::variant<TimedOut, Received, Propose, AppendDurable, HardStateDurable, Read, PeerReset, Transfer,
-                           DiskFailed>;
+using Input = std::variant<TimedOut, Received, Propose, AppendDurable, HardStateDurable, Read, PeerReset,
+                           Transfer, DiskFailed>;
 
 // ---- outputs
 
@@ -107,16 +112,16 @@ struct SetTimer {
 struct StopTimer {
   Timer timer{};
 };
-// To be sent when append ticket `after_append` and hard-state ticket `after_hard_state` are durable (0: at once).
-// For entries the host fills in payloads from its own log. Tickets rise over both kinds of operation.
+// To be sent when append ticket `after_append` and hard-state ticket `after_hard_state` are durable (0: at
+// once). For entries the host fills in payloads from its own log. Tickets rise over both kinds of operation.
 struct Outgoing {
   NodeId to;
   Ticket after_append;
   Ticket after_hard_state;
   PeerMessage message;
 };
-// Write these to the journal, in this order, before anything asked for later: first, if set, cut everything from
-// `truncate_from` on, then append `entries` (payloads as received or proposed).
+// Write these to the journal, in this order, before anything asked for later: first, if set, cut everything
+// from `truncate_from` on, then append `entries` (payloads as received or proposed).
 struct AppendToLog {
   Ticket ticket;
   std::optional<Index> truncate_from;
@@ -161,30 +166,33 @@ struct ConfigurationAt {
 // What a core needs to know from stable storage when its node boots.
 struct Recovered {
   HardState hard_state;
-  Configuration configuration;            // in force before the first of `configurations`
-  std::vector<EntryIdentity> log;         // from index 1 (snapshots: a later version), all durable
-  // A persisted lower bound. The host persists at most min(commit(), durable_index()): a follower may know of a
-  // commit before its own disk holds it.
+  Configuration configuration;     // in force before the first of `configurations`
+  std::vector<EntryIdentity> log;  // from index 1 (snapshots: a later version), all durable
+  // A persisted lower bound. The host persists at most min(commit(), durable_index()): a follower may know of
+  // a commit before its own disk holds it.
   Index commit;
   Condition condition = Condition::normal;
-  // Those that the log's configuration entries above `commit` hold, decoded (configuration_codec.h), in order: they
-  // are rolled back if the log is.
+  // Those that the log's configuration entries above `commit` hold, decoded (configuration_codec.h), in
+  // order: they are rolled back if the log is.
   std::vector<ConfigurationAt> configurations;
 };
 
 // What was not done, and why; for reports, never for decisions.
 struct Counters {
-  std::uint64_t malformed = 0;   // messages that no correct peer sends: wrong group, broken order, above a limit
-  std::uint64_t impossible = 0;  // messages that contradict what is known: two leaders in a term, a committed entry
-  std::uint64_t stale = 0;       // late answers: of another term, campaign, probe or life
+  // Messages that no correct peer sends: wrong group, broken order, above a limit.
+  std::uint64_t malformed = 0;
+  // Messages that contradict what is known: two leaders in a term, another entry where one is committed.
+  std::uint64_t impossible = 0;
+  // Late answers: of another term, campaign, probe or life.
+  std::uint64_t stale = 0;
   // Statistics are no state: cores that differ in nothing else behave the same.
   bool operator==(const Counters&) const { return true; }
 };
 
 class Core {
  public:
-  // Requires recovered.log to be contiguous from index 1 with terms that never fall, and recovered.commit to lie
-  // inside it.
+  // Requires recovered.log to be contiguous from index 1 with terms that never fall, and recovered.commit to
+  // lie inside it.
   Core(const Options& options, Recovered recovered);
 
   // Starts the timers of a follower, and saves the hard state if the log is ahead of it. First call.
@@ -206,7 +214,8 @@ class Core {
   Index durable_index() const { return durable_; }                // own log is durable up to here
   // Leader only; in order of node id; without this node.
   const std::vector<std::pair<NodeId, Progress>>& progress() const { return progress_; }
-  // True once an entry of the own term is committed: then the state machine's knowledge is complete (Raft §8).
+  // True once an entry of the own term is committed: then the state machine's knowledge is complete (Raft
+  // §8).
   bool has_committed_in_term() const;
   // A leader was heard of within the contact timer, or this node is one: votes are refused (stickiness).
   bool in_contact() const { return contact_ || role_ == Role::leader; }
@@ -224,8 +233,8 @@ class Core {
  private:
   friend std::optional<std::string> check(const Core& core);  // invariants.h
 
-  // An unfinished journal operation: when it is durable, the log is durable through `last`, provided that it is still
-  // the log that the leader of term `accepted` wrote (S30, S31).
+  // An unfinished journal operation: when it is durable, the log is durable through `last`, provided that it
+  // is still the log that the leader of term `accepted` wrote (S30, S31).
   struct PendingAppend {
     Ticket ticket;
     Index last;
@@ -333,28 +342,28 @@ class Core {
   NodeId leader_;
   bool contact_ = false;
   bool disk_failed_ = false;
-  bool campaign_deferred_ = false;       // repairing: an intact node may win first
+  bool campaign_deferred_ = false;  // repairing: an intact node may win first
 
-  HardState hard_;                       // in memory; durable up to hard_durable_
-  HardState saving_;                     // the newest that was handed out to be saved
+  HardState hard_;    // in memory; durable up to hard_durable_
+  HardState saving_;  // the newest that was handed out to be saved
   Ticket hard_ticket_;
   Ticket hard_durable_;
   Ticket last_ticket_;
 
-  std::vector<EntryIdentity> log_;       // log_[i] has index i + 1
+  std::vector<EntryIdentity> log_;  // log_[i] has index i + 1
   Index commit_;
   Index durable_;
-  Term accepted_term_;                   // of the leader that wrote to the log last
-  std::vector<PendingAppend> pending_;   // in order of ticket
+  Term accepted_term_;                           // of the leader that wrote to the log last
+  std::vector<PendingAppend> pending_;           // in order of ticket
   std::vector<ConfigurationAt> configurations_;  // the newest committed one and what follows it; never empty
 
-  std::vector<std::pair<NodeId, bool>> votes_;   // candidates: answers of this campaign, in order of node id
+  std::vector<std::pair<NodeId, bool>> votes_;  // candidates: answers of this campaign, in order of node id
   std::vector<std::pair<NodeId, Progress>> progress_;
-  std::uint64_t round_ = 0;              // of this life; never reused (S47)
-  std::vector<PendingRead> reads_;       // in order of round
+  std::uint64_t round_ = 0;         // of this life; never reused (S47)
+  std::vector<PendingRead> reads_;  // in order of round
   NodeId transfer_target_;
-  bool transfer_checked_ = false;        // the quorum timer fired once since
-  Ticket oldest_unfinished_;             // leader: when the quorum timer fired last
+  bool transfer_checked_ = false;  // the quorum timer fired once since
+  Ticket oldest_unfinished_;       // leader: when the quorum timer fired last
 
   Counters counters_;
 };

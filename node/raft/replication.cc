@@ -25,7 +25,8 @@ void Core::receive(NodeId from, const PeerMessage& message, const AppendRequest&
     ++counters_.impossible;
     return;
   }
-  if (message.term > term() || role_ != Role::follower || leader_ != from) become_follower(message.term, from, out);
+  if (message.term > term() || role_ != Role::follower || leader_ != from)
+    become_follower(message.term, from, out);
   save_hard_state(out);
   set_contact(true, out);
   out.push_back(SetTimer{Timer::election});
@@ -52,7 +53,8 @@ void Core::follow(NodeId leader, const AppendRequest& request, Output& out) {
   send(leader, AppendReply{true, match, {}, {}, request.round}, out, append_ticket(match), promise_ticket());
 }
 
-// Names the last entry that can still be common, so that a leader passes a whole term of ours per round trip (S35).
+// Names the last entry that can still be common, so that a leader passes a whole term of ours per round trip
+// (S35).
 void Core::reject(NodeId leader, const AppendRequest& request, Output& out) {
   const EntryId hint = last_with(request.previous.index, request.previous.term);
   send(leader, AppendReply{false, {}, hint, request.previous.index, request.round}, out);
@@ -67,7 +69,9 @@ const Progress* Core::progress_of(NodeId node) const {
   return nullptr;
 }
 
-Progress* Core::progress_of(NodeId node) { return const_cast<Progress*>(std::as_const(*this).progress_of(node)); }
+Progress* Core::progress_of(NodeId node) {
+  return const_cast<Progress*>(std::as_const(*this).progress_of(node));
+}
 
 Index Core::match_of(NodeId node) const {
   if (node == options_.self) return countable(durable_);
@@ -135,8 +139,8 @@ void Core::on_rejected(NodeId from, Progress& peer, const AppendReply& reply, Ou
     ++counters_.stale;
     return;
   }
-  // Both sides skip a term: the follower named its last entry of a term that we may share, we go to our last entry
-  // that can be equal or older. Each round trip passes at least one term.
+  // Both sides skip a term: the follower named its last entry of a term that we may share, we go to our last
+  // entry that can be equal or older. Each round trip passes at least one term.
   const EntryId meet = last_with(reply.hint.index, reply.hint.term);
   peer.become_probe(std::max(std::min(meet.index + 1, reply.rejected), peer.match + 1));
   replicate_to(from, peer, out);
@@ -148,10 +152,12 @@ void Core::replicate(Output& out) {
 
 // Sends what the window allows.
 void Core::replicate_to(NodeId node, Progress& peer, Output& out) {
-  const std::uint32_t messages_max = rarely(Rare::tiny_window, peer.next.value, 4) ? 1 : options_.inflight_messages_max;
+  const std::uint32_t messages_max =
+      rarely(Rare::tiny_window, peer.next.value, 4) ? 1 : options_.inflight_messages_max;
   const bool probing = peer.state == Progress::State::probe;
   while (peer.next <= last_index()) {
-    if (probing ? peer.probe_sent : !peer.inflight.has_room(messages_max, options_.inflight_bytes_max)) return;
+    if (probing ? peer.probe_sent : !peer.inflight.has_room(messages_max, options_.inflight_bytes_max))
+      return;
     const Index from = peer.next;
     std::vector<Entry> entries;
     const std::uint32_t bytes = take_entries(from, entries);
@@ -173,7 +179,8 @@ std::uint32_t Core::take_entries(Index from, std::vector<Entry>& entries) const 
   const std::size_t begin = from.value - 1;
   std::uint32_t bytes = log_[begin].size;
   std::size_t end = begin + 1;
-  while (end < log_.size() && end - begin < count_max && bytes + log_[end].size <= options_.append_bytes_max) {
+  while (end < log_.size() && end - begin < count_max &&
+         bytes + log_[end].size <= options_.append_bytes_max) {
     bytes += log_[end++].size;
   }
   entries.reserve(end - begin);
@@ -187,7 +194,8 @@ void Core::send_append(NodeId to, Index previous, std::vector<Entry> entries, Ou
 
 // ---- heartbeats and reads
 
-// The timer's heartbeat keeps followers, tells them of commits when nothing else does (S37), and finds lost windows.
+// The timer's heartbeat keeps followers, tells them of commits when nothing else does (S37), and finds lost
+// windows.
 void Core::heartbeat(Output& out) {
   if (role_ != Role::leader) return;
   ++round_;
@@ -196,8 +204,9 @@ void Core::heartbeat(Output& out) {
   out.push_back(SetTimer{Timer::heartbeat});
 }
 
-// Normally the last acknowledged entry, which nobody rejects. If a whole heartbeat interval brought no acknowledgement
-// although appends are in flight, the last one sent: who missed one of them rejects, and the window starts anew (S36).
+// Normally the last acknowledged entry, which nobody rejects. If a whole heartbeat interval brought no
+// acknowledgement although appends are in flight, the last one sent: who missed one of them rejects, and the
+// window starts anew (S36).
 Index Core::heartbeat_position(Progress& peer) {
   if (peer.state == Progress::State::probe) return peer.next - 1;
   if (peer.inflight.empty()) return peer.match;
@@ -212,8 +221,8 @@ void Core::on(const Read& input, Output& out) {
     return;
   }
   const Index index = has_committed_in_term() ? commit_ : Index();
-  // Only a round that starts after the read arrived proves anything about it; those that arrive while one is on its
-  // way share the next.
+  // Only a round that starts after the read arrived proves anything about it; those that arrive while one is
+  // on its way share the next.
   reads_.push_back({input.context, index, round_ + 1});
   release_reads(out);
 }
@@ -226,13 +235,15 @@ std::uint64_t Core::confirmed_round() const {
   });
 }
 
-// Answers the reads whose round a quorum (of both halves, S48) has answered, then starts the next round if one is due.
+// Answers the reads whose round a quorum (of both halves, S48) has answered, then starts the next round if
+// one is due.
 void Core::release_reads(Output& out) {
   if (role_ != Role::leader || reads_.empty()) return;
   for (bool started = true; started;) {
     const std::uint64_t confirmed = confirmed_round();
-    const auto waiting = std::find_if(reads_.begin(), reads_.end(),
-                                      [confirmed](const PendingRead& read) { return read.round > confirmed; });
+    const auto waiting = std::find_if(reads_.begin(), reads_.end(), [confirmed](const PendingRead& read) {
+      return read.round > confirmed;
+    });
     started = waiting != reads_.end() && waiting->round > round_;
     if (has_committed_in_term()) {
       for (auto read = reads_.begin(); read != waiting; ++read) {

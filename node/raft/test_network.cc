@@ -129,7 +129,9 @@ void TestNetwork::deliver(std::size_t flight) {
   input(message.to, Received{message.from, std::move(message.message)});
 }
 
-void TestNetwork::drop(std::size_t flight) { flights_.erase(flights_.begin() + static_cast<std::ptrdiff_t>(flight)); }
+void TestNetwork::drop(std::size_t flight) {
+  flights_.erase(flights_.begin() + static_cast<std::ptrdiff_t>(flight));
+}
 
 void TestNetwork::duplicate(std::size_t flight) { flights_.push_back(flights_.at(flight)); }
 
@@ -257,10 +259,12 @@ void TestNetwork::release(TestNode& node) {
 
 void TestNetwork::leave(TestNode& node, Outgoing message) {
   if (auto* append = std::get_if<AppendRequest>(&message.message.body)) {
-    for (Entry& entry : append->entries) entry.payload = node.bodies.at(entry.identity.index.value - 1).payload;
+    for (Entry& entry : append->entries)
+      entry.payload = node.bodies.at(entry.identity.index.value - 1).payload;
   }
   ++sent;
-  Flight flight{NodeId(static_cast<std::size_t>(&node - nodes_.data()) + 1), message.to, std::move(message.message)};
+  Flight flight{NodeId(static_cast<std::size_t>(&node - nodes_.data()) + 1), message.to,
+                std::move(message.message)};
   if (cuts_.contains({flight.from, flight.to}) || (lose && lose(flight))) return;
   flights_.push_back(std::move(flight));
 }
@@ -273,7 +277,8 @@ void TestNetwork::perform(TestNode& node, AppendToLog& effect) {
   }
   if (effect.truncate_from) ++cuts_of_logs;
   write(node.bodies, effect);
-  for (const Entry& entry : effect.entries) judge_created(node, entry.identity, node.core->role() == Role::leader);
+  for (const Entry& entry : effect.entries)
+    judge_created(node, entry.identity, node.core->role() == Role::leader);
   node.disk.appends.push_back(std::move(effect));
 }
 
@@ -295,7 +300,8 @@ void TestNetwork::perform(TestNode& node, Committed& effect) {
   for (Index index = node.before.commit + 1; index <= effect.index; ++index) {
     const EntryIdentity mine = node.bodies.at(index.value - 1).identity;
     if (index.value <= committed_.size()) {
-      if (committed_[index.value - 1] != mine) fail(node, "state machine safety: another entry was committed here");
+      if (committed_[index.value - 1] != mine)
+        fail(node, "state machine safety: another entry was committed here");
     } else {
       committed_.push_back(mine);
       committed_in_.push_back(node.core->term());
@@ -303,9 +309,11 @@ void TestNetwork::perform(TestNode& node, Committed& effect) {
   }
   // Whoever leads a later term must hold it already (Leader Completeness, from the other side).
   for (const TestNode& other : nodes_) {
-    if (!other.core || other.core->role() != Role::leader || other.core->term() <= node.core->term()) continue;
+    if (!other.core || other.core->role() != Role::leader || other.core->term() <= node.core->term())
+      continue;
     const auto entry = other.core->at(effect.index);
-    if (!entry || *entry != committed_[effect.index.value - 1]) fail(other, "leads without a committed entry");
+    if (!entry || *entry != committed_[effect.index.value - 1])
+      fail(other, "leads without a committed entry");
   }
   node.before.commit = effect.index;
   node.before.committed = node.bodies.at(effect.index.value - 1).identity.id();
@@ -330,7 +338,8 @@ void TestNetwork::perform(TestNode& node, RoleChanged& effect) {
   if (effect.role != Role::leader) return;
   const auto [known, fresh] = leaders_.try_emplace(effect.term, effect.leader);
   if (!fresh) {
-    return fail(node, known->second == effect.leader ? "leads a term twice" : "election safety: two leaders in a term");
+    return fail(node, known->second == effect.leader ? "leads a term twice"
+                                                     : "election safety: two leaders in a term");
   }
   for (std::size_t i = 0; i < committed_.size(); ++i) {
     if (committed_in_[i] >= effect.term) continue;
@@ -365,7 +374,8 @@ void TestNetwork::judge(TestNode& node) {
   const bool leads = core.role() == Role::leader;
   const auto armed = [&](Timer timer) { return node.armed[static_cast<std::size_t>(timer)]; };
   if (armed(Timer::election) == leads) fail(node, "the election timer does not fit the role");
-  if (armed(Timer::heartbeat) != leads || armed(Timer::quorum) != leads) fail(node, "a leader's timers do not fit");
+  if (armed(Timer::heartbeat) != leads || armed(Timer::quorum) != leads)
+    fail(node, "a leader's timers do not fit");
   if (!leads && armed(Timer::contact) != core.in_contact()) fail(node, "the contact timer does not fit");
   if (leads && armed(Timer::contact)) fail(node, "a leader keeps a contact timer");
   judge_disk(node);
@@ -374,10 +384,12 @@ void TestNetwork::judge(TestNode& node) {
 
 void TestNetwork::judge_disk(TestNode& node) {
   const Core& core = *node.core;
-  if (node.bodies.size() != core.log().size()) return fail(node, "the log told to the host is another length");
+  if (node.bodies.size() != core.log().size())
+    return fail(node, "the log told to the host is another length");
   const std::size_t durable = core.durable_index().value;
   if (node.disk.log.size() < durable) return fail(node, "calls durable what the disk does not hold");
-  // What is on the disk must be what the core says, and stay so whatever prefix of the pending writes survives.
+  // What is on the disk must be what the core says, and stay so whatever prefix of the pending writes
+  // survives.
   std::size_t least = node.disk.log.size();
   for (const AppendToLog& pending : node.disk.appends) {
     if (pending.truncate_from) least = std::min<std::size_t>(least, pending.truncate_from->value - 1);
@@ -394,7 +406,8 @@ void TestNetwork::settle(std::size_t limit) {
   for (std::size_t count = 0; count < limit && !failure_;) {
     bool moved = false;
     for (std::size_t i = 1; i <= nodes_.size(); ++i) {
-      while (!holding_.contains(NodeId(i)) && (complete_save(NodeId(i)) || complete_append(NodeId(i)))) moved = true;
+      while (!holding_.contains(NodeId(i)) && (complete_save(NodeId(i)) || complete_append(NodeId(i))))
+        moved = true;
     }
     if (!flights_.empty()) {
       deliver(0);

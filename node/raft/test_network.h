@@ -1,7 +1,7 @@
-// A tiny deterministic world for tests of the core: cores in memory, messages and disk operations that are held until
-// the test lets them go, crashes that lose what is not durable. It performs the core's outputs as its contract says,
-// and judges after every step: Raft's safety properties (figure 3 of the paper) over all nodes, the invariants of each
-// core, and that nothing called durable is missing on a disk.
+// A tiny deterministic world for tests of the core: cores in memory, messages and disk operations that are
+// held until the test lets them go, crashes that lose what is not durable. It performs the core's outputs as
+// its contract says, and judges after every step: Raft's safety properties (figure 3 of the paper) over all
+// nodes, the invariants of each core, and that nothing called durable is missing on a disk.
 #pragma once
 
 #include <array>
@@ -30,19 +30,19 @@ struct Flight {
 struct TestDisk {
   HardState hard_state;
   std::vector<Entry> log;
-  Index commit;                          // what the host last persisted of it
-  std::deque<AppendToLog> appends;       // not yet durable, in order
-  std::deque<SaveHardState> saves;       // likewise, another stream
+  Index commit;                     // what the host last persisted of it
+  std::deque<AppendToLog> appends;  // not yet durable, in order
+  std::deque<SaveHardState> saves;  // likewise, another stream
 };
 
 struct TestNode {
-  std::optional<Core> core;              // empty: crashed
+  std::optional<Core> core;  // empty: crashed
   Incarnation incarnation;
-  std::vector<Entry> bodies;             // the host's view of the log, in memory
+  std::vector<Entry> bodies;  // the host's view of the log, in memory
   TestDisk disk;
   Ticket append_durable;
   Ticket hard_state_durable;
-  std::vector<Outgoing> held;            // wait for a ticket
+  std::vector<Outgoing> held;  // wait for a ticket
   std::array<bool, kTimers> armed{};
   Remembered before;
   std::map<std::uint64_t, std::uint64_t> reads;  // context -> what was committed when it was asked
@@ -79,9 +79,9 @@ class TestNetwork {
   void read(NodeId node, std::uint64_t context);
 
   // ---- network
-  void deliver(std::size_t flight);      // removes it
+  void deliver(std::size_t flight);  // removes it
   void drop(std::size_t flight);
-  void duplicate(std::size_t flight);    // once more, at the end
+  void duplicate(std::size_t flight);  // once more, at the end
   // Everything in order until nothing is in flight; at most `limit` messages. Returns how many.
   std::size_t deliver_all(std::size_t limit = 100000);
   void cut(NodeId from, NodeId to) { cuts_.insert({from, to}); }
@@ -90,8 +90,8 @@ class TestNetwork {
   void heal() { cuts_.clear(); }
   // Drops at the source what matches.
   std::function<bool(const Flight&)> lose;
-  std::uint64_t sent = 0;                // messages that reached the network, lost ones included
-  std::uint64_t cuts_of_logs = 0;        // truncations
+  std::uint64_t sent = 0;          // messages that reached the network, lost ones included
+  std::uint64_t cuts_of_logs = 0;  // truncations
 
   // ---- disks
   bool hold_disk(NodeId node, bool hold);  // completions wait for complete_…; true if it was held before
@@ -110,7 +110,7 @@ class TestNetwork {
   void settle(std::size_t limit = 100000);
   // Fires the node's election timer and settles; true if it leads then.
   bool elect(NodeId node);
-  void heartbeat(NodeId node);             // fires the leader's heartbeat and settles
+  void heartbeat(NodeId node);  // fires the leader's heartbeat and settles
   // Contact timers of all but `node` run out, so that they may vote for it.
   void lose_contact();
 
@@ -149,8 +149,8 @@ class TestNetwork {
   std::uint64_t contents_ = 0;
   std::map<Term, NodeId> leaders_;
   std::map<EntryId, Created> created_;
-  std::vector<EntryIdentity> committed_;       // by any node, from index 1
-  std::vector<Term> committed_in_;             // the term of the leader that committed it
+  std::vector<EntryIdentity> committed_;  // by any node, from index 1
+  std::vector<Term> committed_in_;        // the term of the leader that committed it
   std::optional<std::string> failure_;
 };
 
