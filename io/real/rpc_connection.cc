@@ -3,8 +3,8 @@
 namespace reel::real {
 namespace {
 
-// A message may be traversed about four times its largest size: enough for honest ones, a bound for those in which
-// many pointers share one target.
+// A message may be traversed about four times its largest size: enough for honest ones, a bound for those in
+// which many pointers share one target.
 capnp::ReaderOptions reader_options() {
   capnp::ReaderOptions options;
   options.traversalLimitInWords = 4 * kFrameBytesMax / sizeof(capnp::word);

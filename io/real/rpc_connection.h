@@ -1,5 +1,5 @@
-// One Cap'n Proto RPC connection over a byte stream: the stream, the two-party network and the RPC system in the order
-// in which they may die. It must not be destroyed from inside one of its own callbacks.
+// One Cap'n Proto RPC connection over a byte stream: the stream, the two-party network and the RPC system in
+// the order in which they may die. It must not be destroyed from inside one of its own callbacks.
 #pragma once
 
 #include <capnp/rpc-twoparty.h>
@@ -8,8 +8,8 @@
 
 namespace reel::real {
 
-// What one caller may keep busy here: bytes of its calls that were not answered yet. Beyond that nothing more is read
-// from its connection.
+// What one caller may keep busy here: bytes of its calls that were not answered yet. Beyond that nothing more
+// is read from its connection.
 inline constexpr std::uint64_t kUnansweredBytesMax = 64u << 20;
 
 class RpcConnection {

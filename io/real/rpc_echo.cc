@@ -1,5 +1,6 @@
-// rpc_echo: what the RPC layer alone costs on this machine. A server process that answers every append at once, and a
-// client process that keeps some calls outstanding, over loopback; no node, no disk. One JSON object per line.
+// rpc_echo: what the RPC layer alone costs on this machine. A server process that answers every append at
+// once, and a client process that keeps some calls outstanding, over loopback; no node, no disk. One JSON
+// object per line.
 //
 //   rpc_echo [seconds per measurement]
 #include <sys/resource.h>
@@ -61,7 +62,9 @@ struct EchoHost final : io::Host {
 double cpu_seconds(int who) {
   rusage usage{};
   getrusage(who, &usage);
-  const auto of = [](const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); };
+  const auto of = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
   return of(usage.ru_utime) + of(usage.ru_stime);
 }
 
@@ -159,12 +162,12 @@ void measure(const Shape& shape, double seconds) {
   const double cpu = cpu_seconds(RUSAGE_SELF) - own_before + cpu_seconds(RUSAGE_CHILDREN) - children_before;
   const auto calls = static_cast<double>(client.calls());
   const double rate = calls / client.elapsed_s();
-  std::printf("{\"what\":\"%s\",\"size\":%zu,\"outstanding\":%u,\"calls_per_s\":%.0f,\"txn_per_s\":%.0f,"
-              "\"p50_us\":%.1f,\"p99_us\":%.1f,\"cpu_us_per_call\":%.2f,\"cpu_us_per_txn\":%.3f,\"writes\":%llu}\n",
-              shape.name, shape.bytes, shape.outstanding, rate, rate * shape.transactions,
-              client.percentile_us(50), client.percentile_us(99), cpu * 1e6 / calls,
-              cpu * 1e6 / (calls * shape.transactions),
-              static_cast<unsigned long long>(transport.counters().writes));
+  std::printf(
+      "{\"what\":\"%s\",\"size\":%zu,\"outstanding\":%u,\"calls_per_s\":%.0f,\"txn_per_s\":%.0f,"
+      "\"p50_us\":%.1f,\"p99_us\":%.1f,\"cpu_us_per_call\":%.2f,\"cpu_us_per_txn\":%.3f,\"writes\":%llu}\n",
+      shape.name, shape.bytes, shape.outstanding, rate, rate * shape.transactions, client.percentile_us(50),
+      client.percentile_us(99), cpu * 1e6 / calls, cpu * 1e6 / (calls * shape.transactions),
+      static_cast<unsigned long long>(transport.counters().writes));
   ::close(port_pipe[0]);
   ::close(port_pipe[1]);
 }

@@ -100,7 +100,8 @@ std::expected<Entry, std::string> read(schema::Entry::Reader from, const FrameMe
   return entry;
 }
 
-std::expected<AppendRequest, std::string> read(schema::AppendRequest::Reader from, const FrameMemory& memory) {
+std::expected<AppendRequest, std::string> read(schema::AppendRequest::Reader from,
+                                               const FrameMemory& memory) {
   AppendRequest body;
   body.previous = read(from.getPrevious());
   body.commit = Index(from.getCommit());
@@ -162,7 +163,8 @@ void write(schema::PeerMessage::Builder to, const reel::PeerMessage& message) {
   std::visit([&](const auto& body) { write_body(to, body); }, message.body);
 }
 
-std::expected<reel::PeerMessage, std::string> read(schema::PeerMessage::Reader from, const FrameMemory& memory) {
+std::expected<reel::PeerMessage, std::string> read(schema::PeerMessage::Reader from,
+                                                   const FrameMemory& memory) {
   reel::PeerMessage message;
   message.group = GroupId(from.getGroup());
   message.term = Term(from.getTerm());
@@ -202,7 +204,8 @@ CallError read(schema::CallError::Reader from) {
   // A newer server's error that we have no name for is at least not a success.
   error.code = known ? static_cast<ErrorCode>(code) : ErrorCode::unavailable;
   error.hint = NodeId(from.getHint());
-  error.retry_after.ns = static_cast<std::int64_t>(std::min<std::uint64_t>(from.getRetryAfterNs(), INT64_MAX));
+  error.retry_after.ns =
+      static_cast<std::int64_t>(std::min<std::uint64_t>(from.getRetryAfterNs(), INT64_MAX));
   error.limit = from.getLimit();
   error.text = string_of(from.getText());
   return error;
@@ -390,7 +393,8 @@ ReadReply read(schema::FeedResult::Reader from, const FrameMemory& memory) {
     }
     result.entries.push_back(memory.share(entry));
   }
-  if (wire::checksum_of(result) != batch.getChecksum()) return refuse("feed result differs from its checksum");
+  if (wire::checksum_of(result) != batch.getChecksum())
+    return refuse("feed result differs from its checksum");
   return result;
 }
 

@@ -1,9 +1,9 @@
 // The value types of node/message.h and node/client_message.h as the structs of io/schema, and back.
 //
-// Reading takes untrusted structs: every size is checked before memory is taken, every enum is checked, and what is
-// read obeys io/wire/limits.h. Cap'n Proto itself throws kj::Exception for pointers that lead nowhere; callers catch
-// that where they know the connection. Payloads are shared with the received message where that is worth it
-// (FrameMemory::share).
+// Reading takes untrusted structs: every size is checked before memory is taken, every enum is checked, and
+// what is read obeys io/wire/limits.h. Cap'n Proto itself throws kj::Exception for pointers that lead
+// nowhere; callers catch that where they know the connection. Payloads are shared with the received message
+// where that is worth it (FrameMemory::share).
 #pragma once
 
 #include <expected>

@@ -137,16 +137,19 @@ kj::Promise<schema::PeerLink::Client> RpcNetwork::Link::introduce(kj::Own<kj::As
   link.setCluster(network_.options_.cluster.value);
   link.setIncarnation(network_.incarnation_.value);
   auto linked = link.send();
-  return entered.then([linked = kj::mv(linked)](auto&& entrance) mutable {
-    if (entrance.hasError()) kj::throwFatalException(refused(entrance.getError()));
-    return kj::mv(linked);
-  }).then([this](auto&& answer) -> schema::PeerLink::Client {
-    if (answer.hasError()) kj::throwFatalException(refused(answer.getError()));
-    if (answer.getSelf().getNode() != peer_.value) {
-      kj::throwFatalException(KJ_EXCEPTION(FAILED, "another node answers there", answer.getSelf().getNode()));
-    }
-    return answer.getLink();
-  });
+  return entered
+      .then([linked = kj::mv(linked)](auto&& entrance) mutable {
+        if (entrance.hasError()) kj::throwFatalException(refused(entrance.getError()));
+        return kj::mv(linked);
+      })
+      .then([this](auto&& answer) -> schema::PeerLink::Client {
+        if (answer.hasError()) kj::throwFatalException(refused(answer.getError()));
+        if (answer.getSelf().getNode() != peer_.value) {
+          kj::throwFatalException(
+              KJ_EXCEPTION(FAILED, "another node answers there", answer.getSelf().getNode()));
+        }
+        return answer.getLink();
+      });
 }
 
 kj::Promise<void> RpcNetwork::Link::stay(schema::PeerLink::Client link) {
@@ -188,8 +191,9 @@ void RpcNetwork::Link::send(io::Parcel parcel) {
 void RpcNetwork::Link::enqueue(Piece piece) {
   const RpcNetworkOptions& options = network_.options_;
   const std::uint64_t words = piece.words();
-  const bool full = queue_.size() >= options.queue_messages_max ||
-                    (!queue_.empty() && queued_words_ + words > options.queue_bytes_max / sizeof(capnp::word));
+  const bool full =
+      queue_.size() >= options.queue_messages_max ||
+      (!queue_.empty() && queued_words_ + words > options.queue_bytes_max / sizeof(capnp::word));
   if (full) {
     ++transport_.counters().peer_messages_dropped;
     return;
@@ -237,7 +241,7 @@ void write_batch(schema::PeerBatch::Builder to, const std::vector<Piece>& pieces
 
 void RpcNetwork::Link::flush() {
   if (sending_ || queue_.empty()) return;
-  KJ_IF_MAYBE(link, link_) {
+  KJ_IF_MAYBE (link, link_) {
     const std::vector<Piece> pieces = take_batch();
     // The whole call fits its first segment, so payloads are copied once and written from there.
     std::uint64_t words = 16;

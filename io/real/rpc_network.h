@@ -1,12 +1,12 @@
-// RpcNetwork: io::Network over io/schema/peers.capnp. One connection to each peer, made and kept by this side, on which
-// this side only sends; the peer's messages come in at RpcServer.
+// RpcNetwork: io::Network over io/schema/peers.capnp. One connection to each peer, made and kept by this
+// side, on which this side only sends; the peer's messages come in at RpcServer.
 //
-// All that was said to a peer in one turn leaves as one PeerBatch in one streaming call. While the peer is slow to take
-// it (flow control), messages wait in a bounded queue; when that is full, and while there is no connection, the newest
-// are dropped and counted: Raft asks again.
+// All that was said to a peer in one turn leaves as one PeerBatch in one streaming call. While the peer is
+// slow to take it (flow control), messages wait in a bounded queue; when that is full, and while there is no
+// connection, the newest are dropped and counted: Raft asks again.
 //
-// on_peer_up/on_peer_down tell the host about this side's connection: after `down`, what was in flight to the peer is
-// lost. A connection that ends is made again after a pause that doubles up to a bound, with jitter.
+// on_peer_up/on_peer_down tell the host about this side's connection: after `down`, what was in flight to the
+// peer is lost. A connection that ends is made again after a pause that doubles up to a bound, with jitter.
 #pragma once
 
 #include <deque>
@@ -23,13 +23,13 @@ namespace reel::real {
 struct RpcNetworkOptions {
   NodeId self;
   io::ClusterId cluster;
-  std::string token;                                // the peers' token
-  std::uint32_t queue_messages_max = 16384;         // per peer
-  std::uint64_t queue_bytes_max = 32u << 20;        // per peer
-  io::Duration connect_timeout = io::seconds(2);    // until the peer has introduced itself
+  std::string token;                              // the peers' token
+  std::uint32_t queue_messages_max = 16384;       // per peer
+  std::uint64_t queue_bytes_max = 32u << 20;      // per peer
+  io::Duration connect_timeout = io::seconds(2);  // until the peer has introduced itself
   io::Duration backoff_min = io::milliseconds(20);
   io::Duration backoff_max = io::seconds(1);
-  std::uint64_t seed = 0;                           // of the jitter
+  std::uint64_t seed = 0;  // of the jitter
 };
 
 // The pause after the n-th failure in a row: doubles from `min` to `max`, less a jitter of up to a half.
@@ -51,7 +51,8 @@ class RpcNetwork final : public io::Network {
   void set_peer(NodeId peer, const std::string& address);
   void remove_peer(NodeId peer);
 
-  // A parcel of a PeerBatch travels typed; any other as the bytes of its codec, and arrives as a parcel of Bytes.
+  // A parcel of a PeerBatch travels typed; any other as the bytes of its codec, and arrives as a parcel of
+  // Bytes.
   void send(NodeId to, io::Parcel parcel) override;
 
   bool connected(NodeId peer) const;

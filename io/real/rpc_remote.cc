@@ -38,7 +38,8 @@ std::optional<CallError> refusal_of(const ClientCall& call) {
   return std::nullopt;
 }
 
-// What one connection offers for one partition. Objects are asked for once, and calls are pipelined on the promise.
+// What one connection offers for one partition. Objects are asked for once, and calls are pipelined on the
+// promise.
 struct PartitionObjects {
   kj::Maybe<schema::Partition::Client> writer;
   kj::Maybe<schema::Reader::Client> reader;
@@ -57,8 +58,8 @@ struct RpcRemote::Login {
   Found found;
 };
 
-// Calls that ended without an answer from elsewhere end at the host from here, outside of call(); promises that ended
-// die here, outside of themselves.
+// Calls that ended without an answer from elsewhere end at the host from here, outside of call(); promises
+// that ended die here, outside of themselves.
 class RpcRemote::Outcomes final : private Outlet {
  public:
   explicit Outcomes(RpcRemote& remote) : remote_(remote) {}
@@ -120,6 +121,13 @@ class RpcRemote::Target {
   kj::Promise<void> send(io::CallId id, const FeedCall& call);
   kj::Promise<void> send(io::CallId id, const HighWaterCall& call);
   kj::Promise<void> send(io::CallId id, const StatusCall& call);
+  // While connected.
+  schema::Session::Client& session() {
+    schema::Session::Client* held = nullptr;
+    KJ_IF_MAYBE (session, session_) held = session;
+    REEL_CHECK(held != nullptr);
+    return *held;
+  }
   schema::Partition::Client writer(GroupId group);
   schema::Reader::Client reader(GroupId group);
   void answer(io::CallId id, ReadReply reply);
@@ -240,8 +248,8 @@ void RpcRemote::Target::dispatch(io::CallId id) {
 
 schema::Partition::Client RpcRemote::Target::writer(GroupId group) {
   PartitionObjects& objects = partitions_[group];
-  KJ_IF_MAYBE(writer, objects.writer) return *writer;
-  auto request = KJ_ASSERT_NONNULL(session_).partitionRequest();
+  KJ_IF_MAYBE (writer, objects.writer) return *writer;
+  auto request = session().partitionRequest();
   request.setPartition(partition_of(group));
   auto promise = request.send();
   schema::Partition::Client client = promise.getPartition();
@@ -256,8 +264,8 @@ schema::Partition::Client RpcRemote::Target::writer(GroupId group) {
 
 schema::Reader::Client RpcRemote::Target::reader(GroupId group) {
   PartitionObjects& objects = partitions_[group];
-  KJ_IF_MAYBE(reader, objects.reader) return *reader;
-  auto request = KJ_ASSERT_NONNULL(session_).readerRequest();
+  KJ_IF_MAYBE (reader, objects.reader) return *reader;
+  auto request = session().readerRequest();
   request.setPartition(partition_of(group));
   auto promise = request.send();
   schema::Reader::Client client = promise.getReader();
@@ -274,10 +282,9 @@ kj::Promise<void> RpcRemote::Target::send(io::CallId id, const AppendCall& call)
   const capnp::MessageSize size{call.block.size() / sizeof(capnp::word) + 24, 0};
   auto request = writer(call.group).appendRequest(size);
   write(request.initBatch(), call);
-  return request.send().then([this, id](auto&& results) { answer(id, read(results)); },
-                             [this, id, group = call.group](kj::Exception&& exception) {
-                               no_answer(id, group, kj::mv(exception));
-                             });
+  return request.send().then(
+      [this, id](auto&& results) { answer(id, read(results)); },
+      [this, id, group = call.group](kj::Exception&& exception) { no_answer(id, group, kj::mv(exception)); });
 }
 
 kj::Promise<void> RpcRemote::Target::send(io::CallId id, const FeedCall& call) {
@@ -286,21 +293,22 @@ kj::Promise<void> RpcRemote::Target::send(io::CallId id, const FeedCall& call) {
   request.setCredit(call.bytes_max);
   request.setWaitNs(static_cast<std::uint64_t>(call.wait.ns));
   return request.send().then(
-      [this, id, memory = connection_->stream().memory()](auto&& results) { answer(id, read(results, *memory)); },
+      [this, id, memory = connection_->stream().memory()](auto&& results) {
+        answer(id, read(results, *memory));
+      },
       [this, id, group = call.group](kj::Exception&& exception) { no_answer(id, group, kj::mv(exception)); });
 }
 
 kj::Promise<void> RpcRemote::Target::send(io::CallId id, const HighWaterCall& call) {
   auto request = reader(call.group).highWaterRequest();
   request.setLinearizable(call.linearizable);
-  return request.send().then([this, id](auto&& results) { answer(id, read(results)); },
-                             [this, id, group = call.group](kj::Exception&& exception) {
-                               no_answer(id, group, kj::mv(exception));
-                             });
+  return request.send().then(
+      [this, id](auto&& results) { answer(id, read(results)); },
+      [this, id, group = call.group](kj::Exception&& exception) { no_answer(id, group, kj::mv(exception)); });
 }
 
 kj::Promise<void> RpcRemote::Target::send(io::CallId id, const StatusCall&) {
-  return KJ_ASSERT_NONNULL(session_).statusRequest().send().then(
+  return session().statusRequest().send().then(
       [this, id](auto&& results) { answer(id, read(results)); },
       [this, id](kj::Exception&& exception) { no_answer(id, GroupId(0), kj::mv(exception)); });
 }

@@ -1,10 +1,10 @@
-// RpcRemote: io::Remote over io/schema/client.capnp: calls to nodes, as a client makes them. It connects and logs in
-// when a node is first called, keeps the connection, and makes many calls on it at once.
+// RpcRemote: io::Remote over io/schema/client.capnp: calls to nodes, as a client makes them. It connects and
+// logs in when a node is first called, keeps the connection, and makes many calls on it at once.
 //
-// Each call ends in exactly one on_reply() or on_call_failed(), unless it was cancelled; never inside call(). A call
-// fails when its node cannot be reached or the connection ends: its outcome is then unknown. Calls to a node that could
-// not be reached lately wait for the next attempt, which is at most `backoff_max` away, so a caller that retries at
-// once does not spin.
+// Each call ends in exactly one on_reply() or on_call_failed(), unless it was cancelled; never inside call().
+// A call fails when its node cannot be reached or the connection ends: its outcome is then unknown. Calls to
+// a node that could not be reached lately wait for the next attempt, which is at most `backoff_max` away, so
+// a caller that retries at once does not spin.
 #pragma once
 
 #include <map>
@@ -21,17 +21,17 @@ namespace reel::real {
 
 struct RpcRemoteOptions {
   std::string token;
-  std::uint32_t calls_max = 65536;                 // without an answer, over all nodes; beyond: the call fails
-  io::Duration connect_timeout = io::seconds(2);   // until the login was answered
+  std::uint32_t calls_max = 65536;                // without an answer, over all nodes; beyond: the call fails
+  io::Duration connect_timeout = io::seconds(2);  // until the login was answered
   io::Duration backoff_min = io::milliseconds(10);
   io::Duration backoff_max = io::milliseconds(250);
-  std::uint64_t seed = 0;                          // of the jitter
+  std::uint64_t seed = 0;  // of the jitter
 };
 
 // Who answers at an address, or why nobody does.
 struct Found {
   std::string address;
-  NodeId node;                // 0: nobody
+  NodeId node;  // 0: nobody
   io::ClusterId cluster;
   Incarnation incarnation;
   bool unauthorized = false;  // somebody answers, and does not know the token

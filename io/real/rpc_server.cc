@@ -190,7 +190,8 @@ class RpcServer::Session final : public schema::Session::Server {
 
   kj::Promise<void> admin(AdminContext context) override {
     if (!io::includes(rights_, io::Rights::admin)) {
-      write(context.getResults().initError(), error_of(ErrorCode::unauthorized, "this token is not an operator's"));
+      write(context.getResults().initError(),
+            error_of(ErrorCode::unauthorized, "this token is not an operator's"));
       return kj::READY_NOW;
     }
     context.getResults().setAdmin(kj::heap<Admin>(back_));
@@ -214,9 +215,8 @@ class RpcServer::PeerLink final : public schema::PeerLink::Server {
     Inbound* inbound = server.find(inbound_);
     if (inbound == nullptr) return KJ_EXCEPTION(DISCONNECTED, "the connection is closed");
     std::expected<std::vector<io::Parcel>, std::string> parcels;
-    const auto broken = kj::runCatchingExceptions([&] {
-      parcels = unpack(context.getParams().getBatch(), *inbound->connection.stream().memory());
-    });
+    const auto broken = kj::runCatchingExceptions(
+        [&] { parcels = unpack(context.getParams().getBatch(), *inbound->connection.stream().memory()); });
     if (broken != nullptr) parcels = std::unexpected("it is not a well-formed message");
     if (!parcels) {
       ++server.transport_.counters().frames_refused;
@@ -236,8 +236,8 @@ class RpcServer::PeerLink final : public schema::PeerLink::Server {
   NodeId from_;
 };
 
-std::expected<std::vector<io::Parcel>, std::string> RpcServer::PeerLink::unpack(schema::PeerBatch::Reader from,
-                                                                                const FrameMemory& memory) {
+std::expected<std::vector<io::Parcel>, std::string> RpcServer::PeerLink::unpack(
+    schema::PeerBatch::Reader from, const FrameMemory& memory) {
   std::vector<io::Parcel> parcels;
   PeerBatch batch;
   const auto messages = from.getMessages();

@@ -1,13 +1,14 @@
-// RpcServer: the listening side of a node. It speaks io/schema to clients and peers, and turns it into the node's
-// events: calls arrive at Host::on_call() with the rights of the capability that they came through, peers' messages at
-// Host::on_received(). As io::Service it carries the answers back.
+// RpcServer: the listening side of a node. It speaks io/schema to clients and peers, and turns it into the
+// node's events: calls arrive at Host::on_call() with the rights of the capability that they came through,
+// peers' messages at Host::on_received(). As io::Service it carries the answers back.
 //
-// Who may do what is decided by what a caller holds: login(token) gives a session, a session gives partition, reader
-// and administration objects as its rights allow, the peers' token gives the peers' entrance and nothing else.
+// Who may do what is decided by what a caller holds: login(token) gives a session, a session gives partition,
+// reader and administration objects as its rights allow, the peers' token gives the peers' entrance and
+// nothing else.
 //
-// Bounds: connections, connections that have not logged in, time until login, bytes before login (transport.h), calls
-// without an answer and their bytes, answers that a caller does not read. What breaks a rule loses its connection, with
-// one notice; exceptions end here.
+// Bounds: connections, connections that have not logged in, time until login, bytes before login
+// (transport.h), calls without an answer and their bytes, answers that a caller does not read. What breaks a
+// rule loses its connection, with one notice; exceptions end here.
 #pragma once
 
 #include <capnp/capability.h>
@@ -40,9 +41,9 @@ struct RpcServerOptions {
   std::uint32_t connections_max = 4096;
   std::uint32_t strangers_max = 256;  // connections that have not logged in
   io::Duration login_deadline = io::seconds(5);
-  std::uint32_t calls_max = 65536;               // without an answer; beyond: Overloaded
-  std::uint64_t call_bytes_max = 256u << 20;     // of their blocks
-  std::uint64_t unread_bytes_max = 64u << 20;    // answers queued for one connection; beyond it is closed
+  std::uint32_t calls_max = 65536;             // without an answer; beyond: Overloaded
+  std::uint64_t call_bytes_max = 256u << 20;   // of their blocks
+  std::uint64_t unread_bytes_max = 64u << 20;  // answers queued for one connection; beyond it is closed
 };
 
 // Compares without telling by its duration where two secrets differ.

@@ -1,5 +1,5 @@
-// The same server, network and remote as in production, over byte streams in memory, in virtual time, with every
-// message torn into fragments: what they deliver must not depend on how bytes happen to arrive.
+// The same server, network and remote as in production, over byte streams in memory, in virtual time, with
+// every message torn into fragments: what they deliver must not depend on how bytes happen to arrive.
 #include <gtest/gtest.h>
 
 #include "io/real/rpc_host_for_tests.h"
@@ -68,7 +68,8 @@ struct Node {
   RpcNetwork network;
 };
 
-// What one run delivered: a hash chain per receiver, over messages and not over batches, whose borders may differ.
+// What one run delivered: a hash chain per receiver, over messages and not over batches, whose borders may
+// differ.
 struct Outcome {
   std::uint64_t peers = 0;
   std::uint64_t calls = 0;
@@ -96,7 +97,8 @@ ClientCall nth_call(std::uint64_t n) {
 std::uint64_t chain_of(const RecordingHost& host) {
   io::Hasher chain;
   for (const auto& received : host.received) {
-    for (const PeerMessage& message : received.parcel.get<PeerBatch>().messages) chain.add(wire::digest(message));
+    for (const PeerMessage& message : received.parcel.get<PeerBatch>().messages)
+      chain.add(wire::digest(message));
   }
   return chain.value();
 }
@@ -144,7 +146,8 @@ Outcome run(std::uint64_t seed) {
   for (int i = 0; i < 8; ++i) call();
 
   const bool done = world.run_until([&] {
-    return one.host.messages() == kRounds && two.host.messages() == kRounds && client.replies.size() == kCalls;
+    return one.host.messages() == kRounds && two.host.messages() == kRounds &&
+           client.replies.size() == kCalls;
   });
   EXPECT_TRUE(done);
   EXPECT_TRUE(client.failed.empty());
@@ -182,7 +185,8 @@ TEST(RpcOverStreams, WhatArrivesDoesNotDependOnFragmentation) {
 }
 
 TEST(RpcOverStreams, OneHashForEveryCompiler) {
-  // The real adapters in a simulated world must behave the same in every build, or no run of them can be replayed.
+  // The real adapters in a simulated world must behave the same in every build, or no run of them can be
+  // replayed.
   const Outcome outcome = run(42);
   EXPECT_EQ(outcome.peers, 7407772930164747236u);
   EXPECT_EQ(outcome.calls, 11746043340088990866u);

@@ -69,7 +69,9 @@ class Rpc : public testing::Test {
     return *network_;
   }
   bool until(const std::function<bool()>& done) { return loop.run_until(done, io::seconds(10)); }
-  void settle() { (void)loop.run_until([] { return false; }, io::milliseconds(50)); }
+  void settle() {
+    (void)loop.run_until([] { return false; }, io::milliseconds(50));
+  }
 
   // A connection of a stranger who speaks what he likes.
   kj::Own<kj::AsyncIoStream> stranger() { return dialer.dial(address()).wait(loop.wait_scope()); }
@@ -166,7 +168,8 @@ TEST_F(Rpc, WrongTokensAreRefused) {
   RpcRemote& calls = remote("guess");
   calls.call(NodeId(1), io::CallId(1), wire::parcel(ClientCall(StatusCall{})));
   ASSERT_TRUE(until([&] { return client.failed.size() == 1; }));
-  EXPECT_NE(calls.last_error(NodeId(1)).find("login refused"), std::string::npos) << calls.last_error(NodeId(1));
+  EXPECT_NE(calls.last_error(NodeId(1)).find("login refused"), std::string::npos)
+      << calls.last_error(NodeId(1));
   EXPECT_TRUE(host.calls.empty());
   EXPECT_GE(transport.counters().logins_refused, 1u);
   // The peers' token is no client's.
@@ -217,9 +220,10 @@ TEST_F(Rpc, AReaderObjectCannotAppend) {
   auto forged = reader.castAs<schema::Partition>().appendRequest();
   forged.initBatch().setCount(1);
   bool refused = false;
-  forged.send().then([](auto&&) {}, [&](kj::Exception&& e) {
-    refused = e.getType() == kj::Exception::Type::UNIMPLEMENTED;
-  }).wait(loop.wait_scope());
+  forged.send()
+      .then([](auto&&) {},
+            [&](kj::Exception&& e) { refused = e.getType() == kj::Exception::Type::UNIMPLEMENTED; })
+      .wait(loop.wait_scope());
   EXPECT_TRUE(refused);
   EXPECT_TRUE(host.calls.empty());
 }
@@ -361,7 +365,8 @@ TEST_F(Rpc, TooManyWaitingCallsAreRefused) {
 }
 
 TEST_F(Rpc, PeersMessagesArriveInOrderAndBatched) {
-  // A message lost, changed or overtaken on a healthy link would look like a faulty peer; one call each would cap it.
+  // A message lost, changed or overtaken on a healthy link would look like a faulty peer; one call each would
+  // cap it.
   serve(server_options(NodeId(1)));
   RpcNetwork& peers = network(NodeId(2));
   peers.set_peer(NodeId(1), address());
@@ -383,7 +388,8 @@ TEST_F(Rpc, PeersMessagesArriveInOrderAndBatched) {
 }
 
 TEST_F(Rpc, LargeEntriesAndOpaqueParcelsPass) {
-  // The largest legal message must not be refused by our own limits; a program's own bytes keep their place in line.
+  // The largest legal message must not be refused by our own limits; a program's own bytes keep their place
+  // in line.
   serve(server_options(NodeId(1)));
   RpcNetwork& peers = network(NodeId(2));
   peers.set_peer(NodeId(1), address());
@@ -437,7 +443,8 @@ TEST_F(Rpc, StrangePeersAreRefused) {
   serve(server_options(NodeId(1)));
   network(NodeId(2), "writer").set_peer(NodeId(1), address());
   settle();
-  EXPECT_NE(network_->last_error(NodeId(1)).find("token"), std::string::npos) << network_->last_error(NodeId(1));
+  EXPECT_NE(network_->last_error(NodeId(1)).find("token"), std::string::npos)
+      << network_->last_error(NodeId(1));
   network(NodeId(2), "peers", io::ClusterId(78)).set_peer(NodeId(1), address());
   settle();
   EXPECT_NE(network_->last_error(NodeId(1)).find("another cluster"), std::string::npos);
@@ -510,7 +517,9 @@ TEST_F(Rpc, PeersThatBreakARuleLoseTheirConnection) {
     batch.initMessages(1)[0].setTimeoutNow();
     batch.setChecksum(1);
   };
-  const auto too_many = [](schema::PeerBatch::Builder batch) { batch.initMessages(kPeerBatchMessagesMax + 1); };
+  const auto too_many = [](schema::PeerBatch::Builder batch) {
+    batch.initMessages(kPeerBatchMessagesMax + 1);
+  };
   const auto gap = [](schema::PeerBatch::Builder batch) {
     batch.initMessages(1)[0].initAppendRequest().initEntries(1)[0].initId().setIndex(7);
   };

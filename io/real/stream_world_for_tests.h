@@ -1,5 +1,6 @@
-// A little world of byte streams in memory, in virtual time, for the real RPC adapters: every write arrives in
-// fragments whose sizes and order among the streams are drawn from a seed. Nothing in it is real but the code above it.
+// A little world of byte streams in memory, in virtual time, for the real RPC adapters: every write arrives
+// in fragments whose sizes and order among the streams are drawn from a seed. Nothing in it is real but the
+// code above it.
 #pragma once
 
 #include <kj/async-io.h>
@@ -25,14 +26,14 @@ class StreamWorld final : public Reactor {
   explicit StreamWorld(std::uint64_t seed) : seed_(seed) {}
   ~StreamWorld() noexcept override {}
 
-  // Runs everything that can run, then lets one fragment arrive, or, if none is on its way, time pass; until `done`.
-  // False if nothing is left to happen.
+  // Runs everything that can run, then lets one fragment arrive, or, if none is on its way, time pass; until
+  // `done`. False if nothing is left to happen.
   bool run_until(const std::function<bool()>& done) {
     while (true) {
       wait_scope_.poll();
       if (done()) return true;
       if (deliver_one()) continue;
-      KJ_IF_MAYBE(next, timer_.nextEvent()) {
+      KJ_IF_MAYBE (next, timer_.nextEvent()) {
         timer_.advanceTo(*next);
       } else {
         return false;

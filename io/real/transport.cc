@@ -29,7 +29,8 @@ std::uint32_t load32(const std::byte* from) {
   return value;
 }
 
-// A message's segment table (capnproto.org/encoding.html): u32 segments - 1, u32 words of each, padded to words.
+// A message's segment table (capnproto.org/encoding.html): u32 segments - 1, u32 words of each, padded to
+// words.
 constexpr std::size_t table_bytes(std::size_t segments) { return (segments / 2 + 1) * sizeof(capnp::word); }
 
 void append(std::vector<std::byte>& to, const void* from, std::size_t size) {
@@ -117,7 +118,8 @@ void Transport::flush() {
 class LiveFrame final : public capnp::FlatArrayMessageReader {
  public:
   using Memory = std::shared_ptr<capnp::word[]>;
-  LiveFrame(std::shared_ptr<FrameMemory> frames, Memory memory, std::size_t words, capnp::ReaderOptions limits)
+  LiveFrame(std::shared_ptr<FrameMemory> frames, Memory memory, std::size_t words,
+            capnp::ReaderOptions limits)
       : FlatArrayMessageReader(kj::arrayPtr(memory.get(), words), limits),
         frames_(std::move(frames)),
         memory_(std::move(memory)),
@@ -229,7 +231,8 @@ FrameStream::Read FrameStream::read_rest(std::uint64_t bytes, capnp::ReaderOptio
   return kj::evalNow([&] { return inner_->tryRead(to + have, missing, missing); })
       .then([this, missing, finish](std::size_t got) -> Read {
         received(got);
-        if (got < missing) return KJ_EXCEPTION(DISCONNECTED, "the connection ended in the middle of a message");
+        if (got < missing)
+          return KJ_EXCEPTION(DISCONNECTED, "the connection ended in the middle of a message");
         return finish();
       });
 }
@@ -248,7 +251,7 @@ void FrameStream::received(std::size_t bytes) {
 // ---- FrameStream, writing
 
 kj::Promise<void> FrameStream::writeMessage(kj::ArrayPtr<const int>, Segments segments) {
-  KJ_IF_MAYBE(exception, broken_) return kj::cp(*exception);
+  KJ_IF_MAYBE (exception, broken_) return kj::cp(*exception);
   std::size_t bytes = table_bytes(segments.size());
   for (const auto& segment : segments) bytes += segment.size() * sizeof(capnp::word);
   if (bytes >= kDirectBytes) return write_directly(segments);
@@ -282,7 +285,7 @@ kj::Promise<void> FrameStream::write_out() {
   return kj::evalNow([this] { return inner_->write(flushing_.data(), flushing_.size()); }).then([this] {
     flushing_.clear();
     writing_ = false;
-    KJ_IF_MAYBE(waiter, idle_) {
+    KJ_IF_MAYBE (waiter, idle_) {
       (*waiter)->fulfill();
       idle_ = nullptr;
     }
@@ -312,7 +315,7 @@ kj::Promise<void> FrameStream::write_directly(Segments segments) {
 }
 
 kj::Promise<void> FrameStream::until_idle() {
-  KJ_IF_MAYBE(exception, broken_) return kj::cp(*exception);
+  KJ_IF_MAYBE (exception, broken_) return kj::cp(*exception);
   if (!writing_ && out_.empty()) return kj::READY_NOW;
   // The RPC system says one message after the other, so there is one to wait.
   REEL_CHECK(idle_ == nullptr);
@@ -322,13 +325,13 @@ kj::Promise<void> FrameStream::until_idle() {
 }
 
 kj::Exception FrameStream::fail(kj::Exception&& exception) {
-  KJ_IF_MAYBE(waiter, idle_) {
+  KJ_IF_MAYBE (waiter, idle_) {
     (*waiter)->reject(kj::cp(exception));
     idle_ = nullptr;
   }
   if (broken_ == nullptr) broken_ = kj::cp(exception);
-  // The reader learns of it too, else a connection that is only listened to would never end. A socket that is already
-  // gone refuses, which is just as well.
+  // The reader learns of it too, else a connection that is only listened to would never end. A socket that is
+  // already gone refuses, which is just as well.
   auto ignored = kj::runCatchingExceptions([this] { inner_->abortRead(); });
   (void)ignored;
   return kj::mv(exception);

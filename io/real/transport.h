@@ -1,10 +1,11 @@
 // Transport: what all connections of one process share, and FrameStream, one connection's messages as bytes.
 //
-// System calls are what small messages cost. So nothing is written where it is said: a stream collects the messages of
-// a turn and writes them at its end (Outlet), and it reads as much as there is and then cuts it into messages.
+// System calls are what small messages cost. So nothing is written where it is said: a stream collects the
+// messages of a turn and writes them at its end (Outlet), and it reads as much as there is and then cuts it
+// into messages.
 //
-// Bytes from strangers: the header of each message is checked before memory is taken for it. Until authenticate() a
-// stream accepts kStrangerBytesMax in all, and keeps a buffer of 4 KiB.
+// Bytes from strangers: the header of each message is checked before memory is taken for it. Until
+// authenticate() a stream accepts kStrangerBytesMax in all, and keeps a buffer of 4 KiB.
 #pragma once
 
 #include <capnp/serialize-async.h>
@@ -23,8 +24,8 @@ namespace reel::real {
 
 // What an unknown caller may send on one connection; the memory it can make us take is bounded by it.
 inline constexpr std::uint64_t kStrangerBytesMax = 64u << 10;
-// One message from somebody known. The largest legal ones are a batch of peers' messages (8 MiB of payloads) and a
-// feed's answer (12 MiB).
+// One message from somebody known. The largest legal ones are a batch of peers' messages (8 MiB of payloads)
+// and a feed's answer (12 MiB).
 inline constexpr std::uint64_t kFrameBytesMax = 16u << 20;
 
 // What the transport needs of the loop that it runs on; a simulation has another loop.
@@ -136,8 +137,9 @@ class Transport final : private Flusher {
 // The received messages that somebody still reads, and the way to keep a payload of one of them beyond that.
 class FrameMemory {
  public:
-  // `content` lies in a message that is still being read, or anywhere else. What is at least an eighth of its message
-  // keeps the message's memory alive, so that memory held is bounded by eight times the payloads; the rest is copied.
+  // `content` lies in a message that is still being read, or anywhere else. What is at least an eighth of its
+  // message keeps the message's memory alive, so that memory held is bounded by eight times the payloads; the
+  // rest is copied.
   [[nodiscard]] io::Bytes share(kj::ArrayPtr<const kj::byte> content) const;
 
  private:
@@ -169,8 +171,8 @@ class FrameStream final : public capnp::MessageStream, private Outlet {
   using Read = kj::Promise<kj::Maybe<capnp::MessageReaderAndFds>>;
   using Segments = kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>>;
   struct Head {
-    std::size_t needed = 0;       // bytes that must be buffered before more can be said; 0: `bytes` is known
-    std::uint64_t bytes = 0;      // of the whole message, its segment table included
+    std::size_t needed = 0;   // bytes that must be buffered before more can be said; 0: `bytes` is known
+    std::uint64_t bytes = 0;  // of the whole message, its segment table included
     const char* refusal = nullptr;
   };
 

@@ -1,20 +1,22 @@
-# Reel's protocol for clients: Cap'n Proto RPC over a byte stream (TCP), schema version 1. This file is all that a
-# client in any language needs; peers.capnp is for replicas only.
+# Reel's protocol for clients: Cap'n Proto RPC over a byte stream (TCP), schema version 1. This file is all
+# that a client in any language needs; peers.capnp is for replicas only.
 #
-# Authority is by capability. The bootstrap object can only log in; a session gives partitions and, to an operator, the
-# administration object. What you do not hold you cannot call, and what you were not given you cannot name.
+# Authority is by capability. The bootstrap object can only log in; a session gives partitions and, to an
+# operator, the administration object. What you do not hold you cannot call, and what you were not given you
+# cannot name.
 #
-# Limits, checked before memory is taken. Until login() has answered, a connection may send 64 KiB in all, and has a few
-# seconds for it; afterwards a single RPC message may have 16 MiB. Beyond that the connection is closed. The limits
-# of each call are at the call; beyond them the answer is a CallError.
+# Limits, checked before memory is taken. Until login() has answered, a connection may send 64 KiB in all, and
+# has a few seconds for it; afterwards a single RPC message may have 16 MiB. Beyond that the connection is
+# closed. The limits of each call are at the call; beyond them the answer is a CallError.
 #
-# Outcomes are values: every result is a union of what was asked for and a CallError. RPC exceptions mean a broken
-# connection or a broken caller, and then the outcome of calls in flight is unknown: repeat appends under the same
-# session and sequence, at this node or another, and they happen once.
+# Outcomes are values: every result is a union of what was asked for and a CallError. RPC exceptions mean a
+# broken connection or a broken caller, and then the outcome of calls in flight is unknown: repeat appends
+# under the same session and sequence, at this node or another, and they happen once.
 #
-# Names: a *partition* is one totally ordered log. Its transactions have ids 0, 1, 2, … without gaps. Times of commit
-# are nanoseconds since 1970, only rise within a partition, and are unique. Integers in byte blocks are little-endian.
-# XXH3 means XXH3_64bits_withSeed and XXH3_128bits of the xxHash library; 128-bit sums are stored low half first.
+# Names: a *partition* is one totally ordered log. Its transactions have ids 0, 1, 2, … without gaps. Times of
+# commit are nanoseconds since 1970, only rise within a partition, and are unique. Integers in byte blocks are
+# little-endian. XXH3 means XXH3_64bits_withSeed and XXH3_128bits of the xxHash library; 128-bit sums are
+# stored low half first.
 
 @0xb3c2f1d0a97e4465;
 
@@ -25,9 +27,10 @@ interface Reel {
   # The bootstrap object of every node.
 
   login @0 (token :Text, schemaVersion :UInt32) -> (session :Session, node :NodeInfo, error :CallError);
-  # Trades a secret token (at most 256 bytes) for a session with the rights that the token stands for. `session` is
-  # null and `error` set (Unauthorized) if it stands for none; a refused connection gets no second try.
-  # `schemaVersion` is 1. You may pipeline calls on `session`, within the 64 KiB that an unknown caller may send.
+  # Trades a secret token (at most 256 bytes) for a session with the rights that the token stands for.
+  # `session` is null and `error` set (Unauthorized) if it stands for none; a refused connection gets no
+  # second try. `schemaVersion` is 1. You may pipeline calls on `session`, within the 64 KiB that an unknown
+  # caller may send.
 }
 
 struct NodeInfo {
@@ -42,7 +45,8 @@ interface Session {
   # One logged-in connection. (Not the *append session*, a number that outlives connections: see AppendBatch.)
 
   partition @0 (partition :UInt32) -> (partition :Partition, error :CallError);
-  # Read and append. Unauthorized unless the token may append. That the partition exists is checked by each call.
+  # Read and append. Unauthorized unless the token may append. That the partition exists is checked by each
+  # call.
 
   reader @1 (partition :UInt32) -> (reader :Reader, error :CallError);
   # Read only; may be handed on to code that must not append.
@@ -55,38 +59,41 @@ interface Session {
 
 interface Reader {
   feed @0 (from :UInt64, credit :UInt32, waitNs :UInt64) -> FeedResult;
-  # Committed transactions in order, from id `from` on, as whole entries; the first entry may begin before `from`.
-  # At most `credit` bytes (limit 8 MiB), but at least one entry if there is any. If nothing is committed at `from`
-  # yet, the answer waits until something is, at most `waitNs`, and is then empty. Call again with the id behind the
-  # last transaction received; several calls may be in flight only if you know where each begins.
+  # Committed transactions in order, from id `from` on, as whole entries; the first entry may begin before
+  # `from`. At most `credit` bytes (limit 8 MiB), but at least one entry if there is any. If nothing is
+  # committed at `from` yet, the answer waits until something is, at most `waitNs`, and is then empty. Call
+  # again with the id behind the last transaction received; several calls may be in flight only if you know
+  # where each begins.
 
   highWater @1 (linearizable :Bool = true) -> HighWaterResult;
-  # The id that the next transaction will get. Linearizable: at least everything that anybody was told was committed
-  # before this call began (leader only). Otherwise whatever this node knows, at once.
+  # The id that the next transaction will get. Linearizable: at least everything that anybody was told was
+  # committed before this call began (leader only). Otherwise whatever this node knows, at once.
 }
 
 interface Partition extends(Reader) {
   append @0 (batch :AppendBatch) -> AppendResult;
-  # Leader only (else NotLeader with a hint). Answers when all transactions of the batch are durable on a quorum, or
-  # refused. Calls may be pipelined; those of one append session reach the log in the order of their sequences if
-  # `ordered` is set.
+  # Leader only (else NotLeader with a hint). Answers when all transactions of the batch are durable on a
+  # quorum, or refused. Calls may be pipelined; those of one append session reach the log in the order of
+  # their sequences if `ordered` is set.
 }
 
 struct AppendBatch {
-  # A batch of transactions of one append session. Many small transactions in one batch are far cheaper than many calls.
+  # A batch of transactions of one append session. Many small transactions in one batch are far cheaper than
+  # many calls.
   #
-  # Exactly once: an append session is a number of 128 bits that the client draws at random and keeps; it is opened by
-  # its first append. Each transaction has a sequence in it: 1, 2, 3, … A sequence that is appended again, by a
-  # repeated call to any node, gives the original's outcome and nothing is written twice. The log remembers a window of
-  # sequences per session; older ones get Expired.
+  # Exactly once: an append session is a number of 128 bits that the client draws at random and keeps; it is
+  # opened by its first append. Each transaction has a sequence in it: 1, 2, 3, … A sequence that is appended
+  # again, by a repeated call to any node, gives the original's outcome and nothing is written twice. The log
+  # remembers a window of sequences per session; older ones get Expired.
 
   sessionHigh @0 :UInt64;
   sessionLow @1 :UInt64;
   firstSequence @2 :UInt64;  # of the block's first transaction; the others follow without gaps
   count @3 :UInt32;          # transactions in the block, 1 … 16384
   ordered @4 :Bool;
-  # Append only directly behind sequence firstSequence - 1 of this session, else OutOfOrder with the sequence to go on
-  # from. So a pipelined stream keeps its order although calls get lost. Without it, each batch is on its own.
+  # Append only directly behind sequence firstSequence - 1 of this session, else OutOfOrder with the sequence
+  # to go on from. So a pipelined stream keeps its order although calls get lost. Without it, each batch is on
+  # its own.
 
   block @5 :Data;
   # `count` records back to back, 3 MiB at most. A record (version 1), everything little-endian:
@@ -98,10 +105,12 @@ struct AppendBatch {
   #        10      2  number of read locks, R
   #        12      2  number of append locks, A        W + R + A <= 256
   #        14      2  zero
-  #        16      8  based_on + 1, where based_on is the highest id that the client had applied; 0: based on nothing
+  #        16      8  based_on + 1, where based_on is the highest id that the client had applied;
+  #                   0: based on nothing
   #        24     16  XXH3-128 of the data, computed by the client, verified by readers, by nobody in between
   #        40      8  zero (intent of a multi-partition transaction)
-  #        48  16·(W+R+A)  lock keys: write locks, then read locks, then append locks; each a 128-bit hash of the key
+  #        48  16·(W+R+A)  lock keys: write locks, then read locks, then append locks;
+  #                   each a 128-bit hash of the key
   #         …      D  data
   #         …         zeros up to a multiple of 8
 
@@ -118,7 +127,8 @@ struct AppendResult {
 }
 
 struct CommittedRun {
-  # Sequences first … first + count - 1 are committed as ids id … id + count - 1, at times time … time + count - 1.
+  # Sequences first … first + count - 1 are committed as ids id … id + count - 1, at
+  # times time … time + count - 1.
   first @0 :UInt64;
   count @1 :UInt32;
   id @2 :UInt64;
@@ -155,8 +165,8 @@ struct FeedBatch {
   #                 32      8  zero
   #                 40         records, laid out as in AppendBatch.block
   #
-  # A transaction's id and time are the entry's plus its position in the entry; its sequence is the section's plus its
-  # position in the section.
+  # A transaction's id and time are the entry's plus its position in the entry; its sequence is the section's
+  # plus its position in the section.
 
   checksum @2 :UInt64;
   # Begin with sum = highWater; for each entry sum = XXH3 of the entry, seeded with sum.
@@ -175,7 +185,7 @@ enum ErrorCode {
   overloaded @2;        # nothing was done; try again after retryAfterNs
   tooLarge @3;          # above `limit`, in the unit of what was limited
   outOfOrder @4;        # `limit` is the sequence to go on from
-  expired @5;           # the session's window has passed this sequence: its outcome can no longer be asked for
+  expired @5;           # the session's window has passed this sequence: its outcome is forgotten
   unauthorized @6;
   noSuchPartition @7;
   unavailable @8;       # no leader, a failed disk, or starting up: try again, here or elsewhere

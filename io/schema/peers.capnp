@@ -1,7 +1,8 @@
 # Reel's protocol between replicas, schema version 1: Raft messages, batched.
 #
-# Each node keeps one connection to each peer, on which it only sends; answers come on the peer's own connection. Order
-# holds within a connection. Messages may be lost with a connection, never changed: the consensus core asks again.
+# Each node keeps one connection to each peer, on which it only sends; answers come on the peer's own
+# connection. Order holds within a connection. Messages may be lost with a connection, never changed: the
+# consensus core asks again.
 #
 # A batch or message that breaks a rule below costs its sender the connection.
 
@@ -16,7 +17,8 @@ interface PeerEntrance {
   # The other half of the bootstrap object.
 
   login @0 (token :Text, schemaVersion :UInt32) -> (peers :Peers, error :Client.CallError);
-  # The peers' token is not a client's: a client's token is refused here, and the peers' token at Reel.login().
+  # The peers' token is not a client's: a client's token is refused here, and the peers' token at
+  # Reel.login().
 }
 
 interface Door extends(Client.Reel, PeerEntrance) {
@@ -26,9 +28,9 @@ interface Door extends(Client.Reel, PeerEntrance) {
 interface Peers {
   link @0 (node :UInt64, cluster :UInt64, incarnation :UInt64)
       -> (link :PeerLink, self :Client.NodeInfo, error :Client.CallError);
-  # Introduces the caller: its node id, cluster and life. Refused (Unauthorized) if the cluster is another or the id is
-  # the receiver's own. A later link of the same node replaces the earlier one. `self` tells whom the caller has
-  # reached.
+  # Introduces the caller: its node id, cluster and life. Refused (Unauthorized) if the cluster is another or
+  # the id is the receiver's own. A later link of the same node replaces the earlier one. `self` tells whom
+  # the caller has reached.
 }
 
 interface PeerLink {
@@ -42,9 +44,9 @@ struct PeerBatch {
   messages @0 :List(PeerMessage);  # at most 4096, at most 8 MiB of payloads (but always one message)
 
   checksum @1 :UInt64;
-  # Begin with sum = 0; for each message sum = XXH3, seeded with sum, of the message's fields in the layout that
-  # io/wire/peer_codec.cc draws (little-endian, without payloads). The payload of an entry is covered by the checksum
-  # in its identity. So every bit is covered once. Of an opaque message the bytes are summed.
+  # Begin with sum = 0; for each message sum = XXH3, seeded with sum, of the message's fields in the layout
+  # that io/wire/peer_codec.cc draws (little-endian, without payloads). The payload of an entry is covered by
+  # the checksum in its identity. So every bit is covered once. Of an opaque message the bytes are summed.
 }
 
 struct PeerMessage {

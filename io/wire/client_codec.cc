@@ -1,8 +1,9 @@
-// ClientCall and ClientReply as bytes (frame.h draws the frame). Every layout begins with u8 body, u8 flags, u16 zero.
+// ClientCall and ClientReply as bytes (frame.h draws the frame). Every layout begins with u8 body, u8 flags,
+// u16 zero.
 //
 //   call
-//   1 append      flags 1 ordered; u32 group, u64 session high, u64 session low, u64 first, u32 count, u32 size,
-//                 u64 XXH3-64 of the block; the block is a blob
+//   1 append      flags 1 ordered; u32 group, u64 session high, u64 session low, u64 first, u32 count,
+//                 u32 size, u64 XXH3-64 of the block; the block is a blob
 //   2 feed        u32 group, u64 from, u32 bytes_max, u64 wait in ns
 //   3 high water  flags 1 linearizable; u32 group
 //   4 status      nothing
@@ -12,10 +13,11 @@
 //   2 append      u32 count, then runs: u64 first, u32 count, u64 id, u64 time
 //   3 feed        u64 high water, u32 count, then entries: u32 size, u64 XXH3-64; payloads are blobs
 //   4 high water  u64 high water
-//   5 status      flags 1 ready; u64 node, u64 cluster, u64 incarnation, text version, text disk, u64 journal bytes,
-//                 u64 journal files, u64 syncs, u64 durable, u32 count, then groups:
+//   5 status      flags 1 ready; u64 node, u64 cluster, u64 incarnation, text version, text disk,
+//                 u64 journal bytes, u64 journal files, u64 syncs, u64 durable, u32 count, then groups:
 //                 u32 group, u8 role, u64 term, u64 leader, u64 first, u64 last, u64 commit, u64 applied,
-//                 u64 high water, u64 sessions, u32 count, then peers: u64 node, u64 match, u8 flags (1 connected)
+//                 u64 high water, u64 sessions, u32 count, then peers:
+//                 u64 node, u64 match, u8 flags (1 connected)
 //   A text is u32 size and that many bytes.
 #include "io/ports/assert.h"
 #include "io/ports/checksum.h"
@@ -210,7 +212,8 @@ FeedResult read_feed_result(FieldReader& in) {
   result.high_water = TxnId(in.u64());
   const std::uint32_t count = in.count(kFeedResultEntriesMax, kFeedEntryBytes);
   result.entries.reserve(count);
-  for (std::uint32_t i = 0; i < count && !in.failed(); ++i) result.entries.push_back(read_blob(in, kEntryBytesMax));
+  for (std::uint32_t i = 0; i < count && !in.failed(); ++i)
+    result.entries.push_back(read_blob(in, kEntryBytesMax));
   return result;
 }
 
@@ -348,7 +351,8 @@ std::size_t size_of(const ClientReply& reply) {
   if (const auto* feed = std::get_if<FeedResult>(&reply)) {
     for (const Bytes& entry : feed->entries) bytes += kFeedEntryBytes + entry.size();
   }
-  if (const auto* status = std::get_if<StatusResult>(&reply)) bytes += 64 + status->groups.size() * kGroupBytes;
+  if (const auto* status = std::get_if<StatusResult>(&reply))
+    bytes += 64 + status->groups.size() * kGroupBytes;
   return bytes;
 }
 

@@ -22,8 +22,10 @@ struct Sample {
 };
 std::vector<Sample> sample_frames(std::uint64_t seed) {
   std::vector<Sample> frames{{encode(sample_batch(seed)), &kPeerBatchCodec}};
-  for (std::uint64_t i = 0; i < kCalls; ++i) frames.push_back({encode(sample_call(seed, i)), &kClientCallCodec});
-  for (std::uint64_t i = 0; i < kReplies; ++i) frames.push_back({encode(sample_reply(seed, i)), &kClientReplyCodec});
+  for (std::uint64_t i = 0; i < kCalls; ++i)
+    frames.push_back({encode(sample_call(seed, i)), &kClientCallCodec});
+  for (std::uint64_t i = 0; i < kReplies; ++i)
+    frames.push_back({encode(sample_reply(seed, i)), &kClientReplyCodec});
   return frames;
 }
 
@@ -227,8 +229,10 @@ TEST(Digest, EveryFieldCounts) {
   std::vector<std::uint64_t> seen;
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     seen.push_back(digest(sample_batch(seed)));
-    for (std::uint64_t which = 0; which + 1 < kCalls; ++which) seen.push_back(digest(sample_call(seed, which)));
-    for (std::uint64_t which = 0; which < kReplies; ++which) seen.push_back(digest(sample_reply(seed, which)));
+    for (std::uint64_t which = 0; which + 1 < kCalls; ++which)
+      seen.push_back(digest(sample_call(seed, which)));
+    for (std::uint64_t which = 0; which < kReplies; ++which)
+      seen.push_back(digest(sample_reply(seed, which)));
   }
   const std::size_t all = seen.size();
   std::sort(seen.begin(), seen.end());

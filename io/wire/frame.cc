@@ -9,7 +9,8 @@
 
 namespace reel::wire {
 
-// Fields are copied as they lie in memory; both compilers turn the loops of a byte-wise codec into worse code.
+// Fields are copied as they lie in memory; both compilers turn the loops of a byte-wise codec into worse
+// code.
 static_assert(std::endian::native == std::endian::little, "the codec copies integers as they lie in memory");
 
 namespace {
@@ -61,12 +62,14 @@ std::expected<FieldReader, std::string> FieldReader::open(const io::Bytes& frame
   if (frame.size() < kFrameHeaderBytes) return std::unexpected("frame is shorter than its header");
   const std::byte* from = frame.data();
   if (load(from, 1) != kVersion) return std::unexpected("frame has an unknown version");
-  if (load(from + 1, 1) != static_cast<std::uint8_t>(kind)) return std::unexpected("frame is of another kind");
+  if (load(from + 1, 1) != static_cast<std::uint8_t>(kind))
+    return std::unexpected("frame is of another kind");
   if (load(from + 2, 2) != 0) return std::unexpected("frame header has unknown bits");
   const std::size_t fields = load(from + 4, 4);
   if (fields > frame.size() - kFrameHeaderBytes) return std::unexpected("frame is cut short");
   const std::span<const std::byte> content = frame.span().subspan(kFrameHeaderBytes, fields);
-  if (io::digest64(content, load(from, 8)) != load(from + 8, 8)) return std::unexpected("frame checksum differs");
+  if (io::digest64(content, load(from, 8)) != load(from + 8, 8))
+    return std::unexpected("frame checksum differs");
   return FieldReader(frame, kFrameHeaderBytes + fields);
 }
 

@@ -9,8 +9,8 @@
 //       16      F  fields: integers of fixed width, little-endian, without padding between them
 //     16+F         blobs: payloads, back to back, in the order in which the fields mention them
 //
-// A frame ends with its last blob. The fields tell the size and a checksum of each blob, so every bit of a frame is
-// covered exactly once. A decoder reads the fields, then takes the blobs as slices.
+// A frame ends with its last blob. The fields tell the size and a checksum of each blob, so every bit of a
+// frame is covered exactly once. A decoder reads the fields, then takes the blobs as slices.
 #pragma once
 
 #include <cstddef>
@@ -57,7 +57,8 @@ class FieldWriter {
   std::size_t blob_bytes_ = 0;
 };
 
-// Reads fields; after the first read beyond the end, or the first refusal, everything is zero and failed() holds.
+// Reads fields; after the first read beyond the end, or the first refusal, everything is zero and failed()
+// holds.
 class FieldReader {
  public:
   // Checks the header and the checksum of the fields.

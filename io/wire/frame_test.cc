@@ -50,7 +50,8 @@ TEST(Frame, ForeignFramesAreRefusedByNameAndVersion) {
   EXPECT_FALSE(FieldReader::open(frame, Kind::client_reply));
   std::vector<std::byte> copy(frame.span().begin(), frame.span().end());
   copy[0] = std::byte{2};
-  EXPECT_EQ(FieldReader::open(io::Bytes::copy_of(copy), Kind::client_call).error(), "frame has an unknown version");
+  EXPECT_EQ(FieldReader::open(io::Bytes::copy_of(copy), Kind::client_call).error(),
+            "frame has an unknown version");
 }
 
 TEST(Frame, LongTextsAreCut) {

@@ -42,7 +42,8 @@ Verdict check_call(const HighWaterCall&) { return {}; }
 Verdict check_call(const StatusCall&) { return {}; }
 
 Verdict check_reply(const CallError& error) {
-  if (error.code < ErrorCode::not_leader || error.code > ErrorCode::malformed) return refuse("unknown error code");
+  if (error.code < ErrorCode::not_leader || error.code > ErrorCode::malformed)
+    return refuse("unknown error code");
   return {};
 }
 

@@ -5,8 +5,8 @@
 //   1 vote request    flags 1 pre, 2 transfer; u64 last term, u64 last index
 //   2 vote reply      flags 1 pre, 2 granted;  u64 asked
 //   3 append request  u64 previous term, u64 previous index, u64 commit, u64 round, u32 count, then entries:
-//                     u64 term, u64 index, u8 kind, u8 zero, u16 zero, u32 size, u64 checksum low, u64 checksum high;
-//                     payloads are blobs, checked against that checksum
+//                     u64 term, u64 index, u8 kind, u8 zero, u16 zero, u32 size, u64 checksum low,
+//                     u64 checksum high; payloads are blobs, checked against that checksum
 //   4 append reply    flags 1 accepted; u64 match, u64 hint term, u64 hint index, u64 rejected, u64 round
 //   5 timeout now     nothing
 #include "io/ports/assert.h"

@@ -35,7 +35,8 @@ inline EntryId sample_id(Draw& draw) {
   return id;
 }
 
-inline AppendRequest sample_append_request(Draw& draw, std::size_t entries_max = 5, std::size_t bytes_max = 300) {
+inline AppendRequest sample_append_request(Draw& draw, std::size_t entries_max = 5,
+                                           std::size_t bytes_max = 300) {
   AppendRequest request;
   request.previous = sample_id(draw);
   request.commit = Index(draw.u64());
