@@ -167,8 +167,8 @@ void echo(FiberHost& host) {
 
 TEST(FiberHost, BlockingProgramsTalk) {
   // A program written as blocking code could miss a reply, a timeout or its time.
-  World world({.seed = 1});
   std::vector<std::string> log;
+  World world({.seed = 1});
   add_fibers(world, 1, echo);
   add_fibers(world, 2, [&](FiberHost& host) {
     const io::Instant start = host.now().monotonic;
@@ -191,8 +191,8 @@ TEST(FiberHost, BlockingProgramsTalk) {
 
 TEST(FiberHost, SeveralFibersShareAHost) {
   // Two fibers could take each other's letters, replies or disk results.
-  World world({.seed = 1});
   std::string log;
+  World world({.seed = 1});
   add_fibers(world, 1, [&](FiberHost& host) {
     for (int i = 0; i < 3; ++i) {
       host.spawn([&log, i](FiberHost& same) {
@@ -233,11 +233,11 @@ TEST(FiberHost, CrashUnwindsWithDeadPorts) {
     FiberHost& host;
     int& destroyed;
   };
-  World world({.seed = 1});
+  int destroyed = 0, started = 0;  // before the world: its end unwinds the last life
   Heard heard;
   ScriptHost::Script quiet;
+  World world({.seed = 1});
   add_script(world, 1, quiet, heard);
-  int destroyed = 0, started = 0;
   add_fibers(world, 2, [&](FiberHost& host) {
     ++started;
     const Goodbye goodbye(host, destroyed);
