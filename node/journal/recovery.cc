@@ -147,7 +147,7 @@ class Recovery::Impl {
   std::optional<std::size_t> half_made_;
   std::vector<Found> found_;
   Chain chain_;
-  std::size_t first_unmarked_ = 0;    // position in chain_.kept() of the first batch above the mark
+  std::size_t first_unmarked_ = 0;    // position in chain_.kept() of the first batch that may not be durable yet
   Lsn mark_;
   Lsn seen_;
   std::uint64_t seen_batch_ = 0;
@@ -429,11 +429,14 @@ void Recovery::Impl::link(node::DiskQueue& out) {
   read_bodies(out);
 }
 
-// Only above the mark: everything else was synced once, and is verified when it is used.
+// Only above the mark: everything else was synced once, and is verified when it is used. Batches are released in order,
+// so a record at or below the mark proves its batch and all before it; a batch without records is proven by none of its
+// own, however high its `synced` is.
 void Recovery::Impl::read_bodies(node::DiskQueue& out) {
   const std::vector<Found*>& kept = chain_.kept();
+  const auto proven = [&](const IdentitySector& sector) { return !sector.records.empty() && sector.reach() <= mark_; };
   first_unmarked_ = kept.size();
-  while (first_unmarked_ > 0 && kept[first_unmarked_ - 1]->sector.reach() > mark_) --first_unmarked_;
+  while (first_unmarked_ > 0 && !proven(kept[first_unmarked_ - 1]->sector)) --first_unmarked_;
   for (std::size_t i = kept.size(); i-- > first_unmarked_;) {
     const IdentitySector& sector = kept[i]->sector;
     if (sector.body_bytes == 0) continue;

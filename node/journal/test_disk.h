@@ -96,6 +96,7 @@ class TestDisk {
     pending_.clear();
     handles_.clear();
     std::erase_if(units_, [](const Unit& unit) { return unit.completed == 0; });
+    for (Unit& unit : units_) unit.op = {};  // the next life counts from the beginning
   }
   // As a reader sees it now.
   Image image() const {

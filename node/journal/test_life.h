@@ -81,7 +81,9 @@ inline void replay(Logs& logs, const TestRecord& record) {
 class Life {
  public:
   Life(const TestDisk::Image& image, const Options& with, std::uint64_t number)
-      : options(with), incarnation(number), disk(image) {
+      : Life(TestDisk(image), with, number) {}
+  Life(TestDisk with_disk, const Options& with, std::uint64_t number)
+      : options(with), incarnation(number), disk(std::move(with_disk)) {
     auto result = recover(disk, queue, options, incarnation);
     if (!result) {
       error = result.error();
