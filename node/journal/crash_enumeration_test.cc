@@ -126,11 +126,12 @@ struct Counts {
 
 // Boots the image that a crash left; the recovery itself is cut short too, with its opening batch lost and kept.
 void check_boot(const TestDisk::Image& image, const Shape& shape, std::uint64_t incarnation, const Logs& wanted,
-                Lsn used) {
+                const InFlight& crashed) {
   Life life(image, shape.options, incarnation);
   ASSERT_FALSE(life.error.has_value()) << life.error->text;
   ASSERT_EQ(life.logs, wanted);
-  ASSERT_GT(life.recovered.next_lsn, used);
+  ASSERT_GT(life.recovered.next_lsn, crashed.life.journal->last());
+  ASSERT_GE(life.recovered.next_batch, crashed.life.recovered.next_batch + crashed.batches.size());
   expect_readable(life);
   Life again(life.disk.image(), shape.options, incarnation + 1);
   ASSERT_FALSE(again.error.has_value()) << again.error->text;
@@ -173,15 +174,14 @@ Counts enumerate(const Shape& shape) {
       ++counts.first;
       const TestDisk::Image image = first.life.disk.crash(fates);
       const Logs wanted = expected(first, fates);
-      check_boot(image, shape, 2, wanted, first.life.journal->last());
+      check_boot(image, shape, 2, wanted, first);
       check_crashed_recovery(image, shape, 2, wanted);
       for (std::size_t again = 0; again <= 3; ++again) {
         const InFlight second = begin(image, shape, 2, again);
         for_each_crash(second.life.disk, 2, [&](const std::vector<Fate>& second_fates) {
           if (testing::Test::HasFailure()) return;
           ++counts.second;
-          check_boot(second.life.disk.crash(second_fates), shape, 3, expected(second, second_fates),
-                     second.life.journal->last());
+          check_boot(second.life.disk.crash(second_fates), shape, 3, expected(second, second_fates), second);
         });
       }
     });

@@ -396,6 +396,7 @@ void Recovery::Impl::on_identity(std::size_t file, std::uint32_t slot, std::span
   mark_ = std::max(mark_, batch->synced);
   seen_ = std::max(seen_, batch->reach());
   seen_batch_ = std::max(seen_batch_, batch->batch);
+  recovered_.last_life = std::max(recovered_.last_life, batch->stamp.incarnation);
   found_.push_back({file, slot, std::move(*batch)});
 }
 

@@ -86,6 +86,19 @@ TEST(Recovery, AboveTheMarkATornBatchIsCut) {
   EXPECT_EQ(recovered->cut_batches, 1u);
 }
 
+// Could a new life write over what a crash left, so that nobody can look at it any more, or old and new bytes mix?
+TEST(Recovery, ANewLifeWritesBehindEverything) {
+  TestDisk::Image image = four_batches().disk.image();
+  flip(image, kFirst, kIdentity + 4);                         // a damaged identity is still in the way
+  put(image, kFirst, kIdentity + 6, std::vector<std::byte>(kSectorBytes, std::byte{1}));
+  const auto recovered = boot(image);
+  ASSERT_TRUE(recovered.has_value());
+  EXPECT_EQ(recovered->files[0].identities_used, 8u);         // slots 0..6, and the opening batch
+  TestDisk::Image undecided = four_batches().disk.image();
+  flip(undecided, kFirst, kBody + 3);
+  EXPECT_EQ(boot(undecided)->files[0].body_end, (kBody + 4) * kSectorBytes);
+}
+
 // Could a commit mark be ignored, and a committed record be cut?
 TEST(Recovery, CommittedRecordsAreNeverCut) {
   for (const std::uint64_t sector : {kIdentity + 4, kBody + 3}) {
