@@ -1,5 +1,6 @@
-// The journal under random histories: appends to several groups, truncations, marks, completions in any order, killed
-// processes and power losses at any moment, with any subset of what was not durable surviving, split sectors included.
+// The journal under random histories: appends to several groups, truncations, marks, completions in any
+// order, killed processes and power losses at any moment, with any subset of what was not durable surviving,
+// split sectors included.
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
@@ -22,8 +23,8 @@ struct Step {
 };
 
 void showValue(const Step& step, std::ostream& out) {
-  static constexpr const char* kNames[] = {"append", "truncate", "pump", "mark", "complete", "settle", "power_loss",
-                                           "kill"};
+  static constexpr const char* kNames[] = {"append",   "truncate", "pump",       "mark",
+                                           "complete", "settle",   "power_loss", "kill"};
   out << kNames[static_cast<std::size_t>(step.verb)] << "(" << step.a << ", " << step.b << ")";
 }
 
@@ -36,7 +37,8 @@ rc::Gen<Step> any_step() {
                                                           {2, Step::Verb::settle},
                                                           {5, Step::Verb::power_loss},
                                                           {3, Step::Verb::kill}});
-  return rc::gen::build<Step>(rc::gen::set(&Step::verb, verb), rc::gen::set(&Step::a, rc::gen::arbitrary<std::uint32_t>()),
+  return rc::gen::build<Step>(rc::gen::set(&Step::verb, verb),
+                              rc::gen::set(&Step::a, rc::gen::arbitrary<std::uint32_t>()),
                               rc::gen::set(&Step::b, rc::gen::arbitrary<std::uint32_t>()));
 }
 
@@ -49,7 +51,8 @@ struct Reached {
   std::uint64_t rolls = 0;
 };
 
-// A history in progress: the life that runs, what it began with, and the highest LSN that any life handed out.
+// A history in progress: the life that runs, what it began with, and the highest LSN that any life handed
+// out.
 class History {
  public:
   History(const Options& options, Reached& reached) : options_(options), reached_(reached) {
@@ -151,7 +154,8 @@ constexpr std::uint64_t kSeed = 4;
 // Could any crash image recover to something that was never the log, or to less than was acknowledged?
 TEST(JournalProperty, AnyCrashImageRecoversToALegalPrefix) {
   rc::detail::TestParams params = rc::detail::configuration().testParams;
-  if (std::getenv("RC_PARAMS") == nullptr) {  // the same histories in every run; RC_PARAMS="seed=…" explores others
+  if (std::getenv("RC_PARAMS") ==
+      nullptr) {  // the same histories in every run; RC_PARAMS="seed=…" explores others
     params.seed = kSeed;
     params.maxSuccess = kHistories;
     params.maxSize = kStepsMax;
@@ -179,8 +183,9 @@ TEST(JournalProperty, AnyCrashImageRecoversToALegalPrefix) {
     rc::detail::printResultMessage(result, text);
     ADD_FAILURE() << text.str();
   }
-  std::cout << reached.boots << " boots, " << reached.acknowledged << " records acknowledged, " << reached.survived
-            << " survived unacknowledged, " << reached.cut << " cut, " << reached.rolls << " files made\n";
+  std::cout << reached.boots << " boots, " << reached.acknowledged << " records acknowledged, "
+            << reached.survived << " survived unacknowledged, " << reached.cut << " cut, " << reached.rolls
+            << " files made\n";
   EXPECT_GT(reached.acknowledged, 1000u);
   EXPECT_GT(reached.survived, 1000u);
   EXPECT_GT(reached.cut, 1000u);

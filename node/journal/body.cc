@@ -35,8 +35,8 @@ Body BodyBuilder::copy_of(std::span<const std::byte> payload) {
 std::expected<Bytes, RecoveryError> verify_record(const Bytes& record, const Stamp& stamp, GroupId group,
                                                   const EntryIdentity& identity, const Location& at) {
   const std::string where = "group " + std::to_string(group.value) + " index " +
-                            std::to_string(identity.index.value) + " in " + file_name(at.file_sequence) + " at byte " +
-                            std::to_string(at.offset);
+                            std::to_string(identity.index.value) + " in " + file_name(at.file_sequence) +
+                            " at byte " + std::to_string(at.offset);
   auto error = [&](RecoveryError::Code code, const std::string& what) {
     return std::unexpected(RecoveryError{code, what + ": " + where + "; restore this node from its peers"});
   };
@@ -54,7 +54,8 @@ std::expected<Bytes, RecoveryError> verify_record(const Bytes& record, const Sta
       header->identity != identity) {
     return error(RecoveryError::Code::rot, "another record lies in the place of a record");
   }
-  if (record.size() < record_bytes(identity.size)) return error(RecoveryError::Code::rot, "a record is cut short");
+  if (record.size() < record_bytes(identity.size))
+    return error(RecoveryError::Code::rot, "a record is cut short");
   Bytes payload = record.slice(kRecordHeaderBytes, identity.size);
   if (io::checksum(payload.span()) != identity.checksum) {
     return error(RecoveryError::Code::rot, "the payload of a record is damaged");

@@ -1,9 +1,11 @@
-// Every crash of three batches in flight, over two boots: each subset of the sectors that were not durable survives,
-// for each number of acknowledged batches; the survivor appends three more and crashes again in every way.
+// Every crash of three batches in flight, over two boots: each subset of the sectors that were not durable
+// survives, for each number of acknowledged batches; the survivor appends three more and crashes again in
+// every way.
 //
 // After every boot: exactly the batches before the first incomplete one are there, bit for bit; so what was
-// acknowledged survives, nothing torn is accepted, and nothing that an earlier boot cut ever returns. LSNs of a life lie
-// above all LSNs of every earlier life, also of those that left no trace. Recovering twice gives the same.
+// acknowledged survives, nothing torn is accepted, and nothing that an earlier boot cut ever returns. LSNs of
+// a life lie above all LSNs of every earlier life, also of those that left no trace. Recovering twice gives
+// the same.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -18,8 +20,8 @@ using Fate = TestDisk::Fate;
 struct Shape {
   Options options = small_options();
   std::array<std::size_t, 3> payload_bytes{100, 100, 100};
-  bool garbage_first = false;   // in the first crash a sector may also come back split
-  bool truncate = false;        // in the second life the second batch cuts a group and goes on
+  bool garbage_first = false;  // in the first crash a sector may also come back split
+  bool truncate = false;       // in the second life the second batch cuts a group and goes on
 };
 
 // One batch of a life: which records, and which requests are its writes.
@@ -52,7 +54,8 @@ void write_batch(InFlight& state, GroupId group, std::size_t payload_bytes, bool
 void acknowledge(InFlight& state, std::size_t batches) {
   Life& life = state.life;
   std::set<io::DiskOpId> wanted;
-  for (std::size_t i = 0; i < batches; ++i) wanted.insert(state.batches[i].writes.begin(), state.batches[i].writes.end());
+  for (std::size_t i = 0; i < batches; ++i)
+    wanted.insert(state.batches[i].writes.begin(), state.batches[i].writes.end());
   for (std::size_t i = 0; i < life.disk.pending();) {
     const io::DiskRequest& request = life.disk.request(i);
     if (wanted.contains(request.op) || request.verb == io::DiskVerb::sync) {
@@ -67,7 +70,8 @@ void acknowledge(InFlight& state, std::size_t batches) {
   ASSERT_EQ(life.journal->durable(), durable);
 }
 
-InFlight begin(const TestDisk::Image& image, const Shape& shape, std::uint64_t incarnation, std::size_t acknowledged) {
+InFlight begin(const TestDisk::Image& image, const Shape& shape, std::uint64_t incarnation,
+               std::size_t acknowledged) {
   InFlight state{Life(image, shape.options, incarnation), {}, {}};
   EXPECT_FALSE(state.life.error.has_value()) << state.life.error->text;
   state.before = state.life.logs;
@@ -124,9 +128,10 @@ struct Counts {
   std::uint64_t second = 0;
 };
 
-// Boots the image that a crash left; the recovery itself is cut short too, with its opening batch lost and kept.
-void check_boot(const TestDisk::Image& image, const Shape& shape, std::uint64_t incarnation, const Logs& wanted,
-                const InFlight& crashed) {
+// Boots the image that a crash left; the recovery itself is cut short too, with its opening batch lost and
+// kept.
+void check_boot(const TestDisk::Image& image, const Shape& shape, std::uint64_t incarnation,
+                const Logs& wanted, const InFlight& crashed) {
   Life life(image, shape.options, incarnation);
   ASSERT_FALSE(life.error.has_value()) << life.error->text;
   ASSERT_EQ(life.logs, wanted);
@@ -140,7 +145,8 @@ void check_boot(const TestDisk::Image& image, const Shape& shape, std::uint64_t 
   ASSERT_GT(again.recovered.next_lsn, life.recovered.next_lsn);
 }
 
-// Stops a recovery after each of its completions, lets every subset of what it wrote survive, and recovers again.
+// Stops a recovery after each of its completions, lets every subset of what it wrote survive, and recovers
+// again.
 void check_crashed_recovery(const TestDisk::Image& image, const Shape& shape, std::uint64_t incarnation,
                             const Logs& wanted) {
   bool done = false;
@@ -189,14 +195,16 @@ Counts enumerate(const Shape& shape) {
   return counts;
 }
 
-// Could a subset of sectors of three batches in flight lose what was acknowledged, or bring back what was cut?
+// Could a subset of sectors of three batches in flight lose what was acknowledged, or bring back what was
+// cut?
 TEST(CrashEnumeration, EverySectorSubsetOverTwoBoots) {
   const Counts counts = enumerate(Shape{});
   EXPECT_EQ(counts.first, 64u + 16 + 4 + 1);
   EXPECT_EQ(counts.second, 85u * 85);
 }
 
-// Could a killed process leave writes in a cache, which its successor believes and a power loss then takes away?
+// Could a killed process leave writes in a cache, which its successor believes and a power loss then takes
+// away?
 TEST(CrashEnumeration, PowerLossAfterAKilledProcess) {
   const Shape shape;
   const TestDisk::Image fresh = formatted(shape.options);
@@ -221,7 +229,8 @@ TEST(CrashEnumeration, PowerLossAfterAKilledProcess) {
         state.life.disk.take(state.life.queue);
       }
       const bool done = recovery.done();
-      if (!done && state.life.disk.pending() > 0 && state.life.disk.request(0).verb < io::DiskVerb::write) continue;
+      if (!done && state.life.disk.pending() > 0 && state.life.disk.request(0).verb < io::DiskVerb::write)
+        continue;
       for_each_crash(state.life.disk, 2, [&](const std::vector<Fate>& fates) {
         ++crashes;
         Life life(state.life.disk.crash(fates), shape.options, 3);

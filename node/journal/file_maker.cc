@@ -6,7 +6,8 @@
 
 namespace reel::journal {
 
-FileMaker::FileMaker(node::DiskOwner owner, const Stamp& stamp, const Geometry& geometry, std::uint64_t sequence)
+FileMaker::FileMaker(node::DiskOwner owner, const Stamp& stamp, const Geometry& geometry,
+                     std::uint64_t sequence)
     : owner_(owner), stamp_(stamp) {
   REEL_ASSERT(geometry.valid() && sequence != 0);
   file_.sequence = sequence;
@@ -36,9 +37,8 @@ void FileMaker::write_headers(node::DiskQueue& out) {
   FileHeader header{stamp_, file_.sequence, 0, file_.geometry};
   for (const std::uint64_t offset : {std::uint64_t{0}, file_.geometry.header_copy_at()}) {
     header.offset = offset;
-    awaited_.push_back(out.submit(owner_, sector_write(file_.file, offset, [&](auto sector) {
-                                    encode_file_header(header, sector);
-                                  })));
+    awaited_.push_back(out.submit(
+        owner_, sector_write(file_.file, offset, [&](auto sector) { encode_file_header(header, sector); })));
   }
 }
 
@@ -48,10 +48,11 @@ bool FileMaker::on_disk(const io::DiskResult& result, node::DiskQueue& out) {
   awaited_.erase(it);
   if (result.status != io::DiskStatus::ok) {
     if (!failure_) {
-      failure_ = "making journal file " + file_name(file_.sequence) + " failed (" + io::name_of(result.verb) + ": " +
-                 io::name_of(result.status) +
-                 (result.status == io::DiskStatus::no_space ? "): free some space, then start the node again"
-                                                            : "): check the device, then start the node again");
+      failure_ =
+          "making journal file " + file_name(file_.sequence) + " failed (" + io::name_of(result.verb) + ": " +
+          io::name_of(result.status) +
+          (result.status == io::DiskStatus::no_space ? "): free some space, then start the node again"
+                                                     : "): check the device, then start the node again");
     }
     return true;
   }
@@ -69,12 +70,9 @@ bool FileMaker::on_disk(const io::DiskResult& result, node::DiskQueue& out) {
       step_ = Step::syncing_directory;
       submit(io::DiskVerb::sync_directory, out);
       break;
-    case Step::syncing_directory:
-      step_ = Step::done;
-      break;
+    case Step::syncing_directory: step_ = Step::done; break;
     case Step::idle:
-    case Step::done:
-      REEL_ASSERT(false);
+    case Step::done: REEL_ASSERT(false);
   }
   return true;
 }

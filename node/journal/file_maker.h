@@ -1,5 +1,5 @@
-// Makes one journal file in a way that a crash can interrupt anywhere: zeros, both headers, data sync, directory sync.
-// Until done() nothing of it counts, and Recovery removes a file that was only half made.
+// Makes one journal file in a way that a crash can interrupt anywhere: zeros, both headers, data sync,
+// directory sync. Until done() nothing of it counts, and Recovery removes a file that was only half made.
 #pragma once
 
 #include <optional>

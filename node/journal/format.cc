@@ -96,7 +96,8 @@ bool numbers_agree(const IdentitySector& batch) {
   const std::uint64_t first = batch.first_lsn.value;
   if (batch.file_sequence == 0 || batch.batch == 0 || first == 0) return false;
   if (batch.offset == 0 || batch.offset % kSectorBytes != 0) return false;
-  if (first > UINT64_MAX - kLsnGap - kIdentitiesPerSector || batch.batch > UINT64_MAX - kBatchGap - 1) return false;
+  if (first > UINT64_MAX - kLsnGap - kIdentitiesPerSector || batch.batch > UINT64_MAX - kBatchGap - 1)
+    return false;
   if (batch.previous_lsn.value >= first || batch.synced.value >= first) return false;
   for (std::size_t i = 0; i < batch.records.size(); ++i) {
     if (batch.records[i].previous.value >= first + i) return false;

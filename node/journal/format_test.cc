@@ -36,15 +36,22 @@ IdentitySector sample_batch() {
   const std::uint64_t at = batch.body_offset;
   const Bytes configuration = sample_configuration();
   const auto configuration_bytes = static_cast<std::uint32_t>(configuration.size());
-  batch.records.push_back({GroupId(7), RecordKind::entry,
-                           {Term(4), Index(17), EntryKind::transactions, 5000, Checksum{0x41, 0x42}}, at, Lsn(880), {}});
+  batch.records.push_back({GroupId(7),
+                           RecordKind::entry,
+                           {Term(4), Index(17), EntryKind::transactions, 5000, Checksum{0x41, 0x42}},
+                           at,
+                           Lsn(880),
+                           {}});
   EntryIdentity cut;
   cut.index = Index(12);
   batch.records.push_back({GroupId(8), RecordKind::truncation, cut, 0, Lsn(0), {}});
-  batch.records.push_back({GroupId(8), RecordKind::entry,
+  batch.records.push_back({GroupId(8),
+                           RecordKind::entry,
                            {Term(4), Index(12), EntryKind::configuration, configuration_bytes,
                             io::checksum(configuration.span())},
-                           at + record_bytes(5000), Lsn(1002), configuration});
+                           at + record_bytes(5000),
+                           Lsn(1002),
+                           configuration});
   batch.body_bytes = record_bytes(5000) + record_bytes(configuration_bytes);
   return batch;
 }
@@ -63,7 +70,8 @@ std::vector<std::byte> manifest_content() {
   std::vector<std::byte> content(kManifestHeadBytes);
   content[0] = std::byte{2};
   for (const std::uint32_t group : {1u, 2u}) {
-    const Bytes entry = encode_manifest_entry({group + 20, {GroupId(group), Index(1), Index(55 + group), voters()}});
+    const Bytes entry =
+        encode_manifest_entry({group + 20, {GroupId(group), Index(1), Index(55 + group), voters()}});
     content.insert(content.end(), entry.data(), entry.data() + entry.size());
   }
   return content;
@@ -99,7 +107,9 @@ std::vector<std::byte> undump(const std::string& text, std::size_t size) {
   return bytes;
 }
 
-std::string golden_path(const std::string& name) { return std::string(REEL_GOLDEN_DIR) + "/" + name + ".hex"; }
+std::string golden_path(const std::string& name) {
+  return std::string(REEL_GOLDEN_DIR) + "/" + name + ".hex";
+}
 
 std::string golden(const std::string& name) {
   std::ifstream file(golden_path(name));
@@ -131,7 +141,8 @@ std::array<std::byte, kRecordHeaderBytes> record_sector() {
   return bytes;
 }
 
-// A deliberate change of the format writes its samples anew: REEL_GOLDEN_WRITE=1 journal_format_test (FORMAT.md).
+// A deliberate change of the format writes its samples anew: REEL_GOLDEN_WRITE=1 journal_format_test
+// (FORMAT.md).
 void expect_golden(const std::string& name, std::span<const std::byte> bytes) {
   if (std::getenv("REEL_GOLDEN_WRITE") != nullptr) std::ofstream(golden_path(name)) << dump(bytes);
   EXPECT_EQ(dump(bytes), golden(name));
@@ -142,8 +153,10 @@ TEST(FormatGolden, BytesAreWhatTheyWere) {
   expect_golden("file_header", header_sector());
   expect_golden("identity_sector", batch_sector());
   expect_golden("record_header", record_sector());
-  expect_golden("superblock_page", page_sector(page_with(PageKind::superblock, encode_superblock(Incarnation(5)))));
-  const std::map<GroupId, HardState> states{{GroupId(1), {Term(9), NodeId(2)}}, {GroupId(300), {Term(10), NodeId(0)}}};
+  expect_golden("superblock_page",
+                page_sector(page_with(PageKind::superblock, encode_superblock(Incarnation(5)))));
+  const std::map<GroupId, HardState> states{{GroupId(1), {Term(9), NodeId(2)}},
+                                            {GroupId(300), {Term(10), NodeId(0)}}};
   expect_golden("hardstate_page", page_sector(page_with(PageKind::hard_state, encode_hard_states(states))));
   expect_golden("manifest_page", page_sector(page_with(PageKind::manifest, manifest_content())));
 }
@@ -196,18 +209,21 @@ TEST(Format, EveryBitIsCovered) {
 // A little deterministic noise; not a stream that any format depends on.
 std::uint64_t noise(std::uint64_t i, std::uint64_t k) { return io::keyed_hash(1, {i, k}); }
 
-// Garbles a few bytes behind a checksum that holds. Must neither crash nor decode to something out of bounds; what
-// decodes must encode to the same bytes again.
+// Garbles a few bytes behind a checksum that holds. Must neither crash nor decode to something out of bounds;
+// what decodes must encode to the same bytes again.
 template <class Decode, class Encode, class Seal>
-void expect_sealed_garbage_is_harmless(std::span<const std::byte> good, Decode decode, Encode encode, Seal seal) {
+void expect_sealed_garbage_is_harmless(std::span<const std::byte> good, Decode decode, Encode encode,
+                                       Seal seal) {
   std::uint64_t accepted = 0;
   for (std::uint64_t round = 0; round < 20'000; ++round) {
     std::vector<std::byte> bytes(good.begin(), good.end());
     const std::uint64_t changes = 1 + noise(round, 0) % 3;
     for (std::uint64_t i = 1; i <= changes; ++i) {
       // Mostly where the fields are.
-      const std::uint64_t range = noise(round, 10 + i) % 4 == 0 ? bytes.size() : std::min<std::size_t>(360, bytes.size());
-      bytes[noise(round, 20 + i) % range] = static_cast<std::byte>(noise(round, 30 + i) % 7 == 0 ? 255 : noise(round, 40 + i));
+      const std::uint64_t range =
+          noise(round, 10 + i) % 4 == 0 ? bytes.size() : std::min<std::size_t>(360, bytes.size());
+      bytes[noise(round, 20 + i) % range] =
+          static_cast<std::byte>(noise(round, 30 + i) % 7 == 0 ? 255 : noise(round, 40 + i));
     }
     seal(bytes);
     const auto value = decode(bytes);
@@ -227,7 +243,9 @@ std::vector<std::byte> encoded(const Value& value, Encode encode) {
 
 // Could hostile bytes with a right checksum cross a bound, or decode to what would never have been written?
 TEST(Format, SealedGarbageIsHarmless) {
-  const auto seal = [](std::vector<std::byte>& bytes) { seal_sector(std::span(bytes).first<kSectorBytes>()); };
+  const auto seal = [](std::vector<std::byte>& bytes) {
+    seal_sector(std::span(bytes).first<kSectorBytes>());
+  };
   expect_sealed_garbage_is_harmless(
       header_sector(), [](auto bytes) { return decode_file_header(bytes); },
       [](const FileHeader& value) { return encoded(value, encode_file_header); }, seal);
@@ -235,7 +253,8 @@ TEST(Format, SealedGarbageIsHarmless) {
       batch_sector(), [](auto bytes) { return decode_identity_sector(bytes); },
       [](const IdentitySector& value) { return encoded(value, encode_identity_sector); }, seal);
   expect_sealed_garbage_is_harmless(
-      page_sector(page_with(PageKind::manifest, manifest_content())), [](auto bytes) { return decode_page(bytes); },
+      page_sector(page_with(PageKind::manifest, manifest_content())),
+      [](auto bytes) { return decode_page(bytes); },
       [](const Page& value) { return encoded(value, encode_page); }, seal);
   expect_sealed_garbage_is_harmless(
       record_sector(), [](auto bytes) { return decode_record_header(bytes); },
@@ -244,7 +263,9 @@ TEST(Format, SealedGarbageIsHarmless) {
         encode_record_header(value, std::span(out).first<kRecordHeaderBytes>());
         return out;
       },
-      [](std::vector<std::byte>& bytes) { seal_record_header(std::span(bytes).first<kRecordHeaderBytes>()); });
+      [](std::vector<std::byte>& bytes) {
+        seal_record_header(std::span(bytes).first<kRecordHeaderBytes>());
+      });
 }
 
 // Could a newer format be mistaken for damage, and damage for a newer format?
@@ -281,11 +302,16 @@ TEST(Format, TheLargestBatchFits) {
   batch.records.clear();
   batch.body_bytes = 0;
   for (std::uint32_t i = 0; i < kIdentitiesPerSector; ++i) {
-    batch.records.push_back({GroupId(i + 1), RecordKind::entry, {Term(1), Index(1), EntryKind::empty, 0, {}},
-                             batch.body_offset + batch.body_bytes, Lsn(0), {}});
+    batch.records.push_back({GroupId(i + 1),
+                             RecordKind::entry,
+                             {Term(1), Index(1), EntryKind::empty, 0, {}},
+                             batch.body_offset + batch.body_bytes,
+                             Lsn(0),
+                             {}});
     batch.body_bytes += record_bytes(0);
   }
-  const Bytes configuration = Bytes::copy_of(std::vector<std::byte>(inline_room(kIdentitiesPerSector), std::byte{7}));
+  const Bytes configuration =
+      Bytes::copy_of(std::vector<std::byte>(inline_room(kIdentitiesPerSector), std::byte{7}));
   RecordIdentity& last = batch.records.back();
   last.identity.kind = EntryKind::configuration;
   last.identity.size = static_cast<std::uint32_t>(configuration.size());

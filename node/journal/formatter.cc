@@ -54,7 +54,8 @@ void Formatter::start(node::DiskQueue& out) {
   }
   auto contents = manifest_pages(groups_, options_.manifest_pages);
   if (!contents) {
-    return fail(RecoveryError::Code::inconsistent, "the manifest is too small for so many groups: raise manifest_pages");
+    return fail(RecoveryError::Code::inconsistent,
+                "the manifest is too small for so many groups: raise manifest_pages");
   }
   const std::vector<std::vector<std::byte>> no_states(options_.hard_state_pages, encode_hard_states({}));
   tables_.push_back({PageKind::hard_state, "hardstate", out.new_file(), no_states});
@@ -93,12 +94,14 @@ void Formatter::on_disk(const io::DiskResult& result, node::DiskQueue& out) {
   if (it == awaited_.end()) return;
   awaited_.erase(it);
   if (result.status != io::DiskStatus::ok) {
-    return fail(RecoveryError::Code::io, std::string("making the data directory failed (") + io::name_of(result.verb) +
-                                             ": " + io::name_of(result.status) + "); empty it and try again");
+    return fail(RecoveryError::Code::io, std::string("making the data directory failed (") +
+                                             io::name_of(result.verb) + ": " + io::name_of(result.status) +
+                                             "); empty it and try again");
   }
   if (step_ == Step::listing && !result.files.empty()) {
-    return fail(RecoveryError::Code::not_empty, "the directory holds " + result.files.front().name +
-                                                    " already; nothing was changed, choose an empty directory");
+    return fail(RecoveryError::Code::not_empty,
+                "the directory holds " + result.files.front().name +
+                    " already; nothing was changed, choose an empty directory");
   }
   if (awaited_.empty()) advance(out);
 }
@@ -128,21 +131,15 @@ void Formatter::advance(node::DiskQueue& out) {
       maker_ = std::make_unique<FileMaker>(node::DiskOwner::superblock, stamp_,
                                            Geometry{options_.file_bytes, options_.identity_sectors}, 1);
       return maker_->start(out);
-    case Step::journal:
-      step_ = Step::superblock;
-      return create(superblock_, out);
-    case Step::superblock:
-      step_ = Step::superblock_written;
-      return write(superblock_, out);
+    case Step::journal: step_ = Step::superblock; return create(superblock_, out);
+    case Step::superblock: step_ = Step::superblock_written; return write(superblock_, out);
     case Step::superblock_written:
       step_ = Step::superblock_synced;
       return sync(superblock_.file, io::DiskVerb::sync);
     case Step::superblock_synced:
       step_ = Step::directory;
       return sync(superblock_.file, io::DiskVerb::sync_directory);
-    case Step::directory:
-      step_ = Step::done;
-      return;
+    case Step::directory: step_ = Step::done; return;
     case Step::idle:
     case Step::done: REEL_ASSERT(false);
   }

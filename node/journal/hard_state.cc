@@ -37,8 +37,9 @@ std::optional<std::map<GroupId, HardState>> decode_hard_states(std::span<const s
     const GroupId group(io::load<std::uint32_t>(at));
     if (group <= before || io::load<std::uint32_t>(at + 4) != 0) return std::nullopt;
     before = group;
-    states.emplace_hint(states.end(), group,
-                        HardState{Term(io::load<std::uint64_t>(at + 8)), NodeId(io::load<std::uint64_t>(at + 16))});
+    states.emplace_hint(
+        states.end(), group,
+        HardState{Term(io::load<std::uint64_t>(at + 8)), NodeId(io::load<std::uint64_t>(at + 16))});
   }
   return states;
 }

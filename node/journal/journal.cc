@@ -11,18 +11,21 @@ namespace reel::journal {
 std::optional<std::string> problem_with(const Options& options) {
   const Geometry geometry{options.file_bytes, options.identity_sectors};
   if (!geometry.valid()) {
-    return "journal files must have 256 KiB to 1 GiB in whole sectors of 4 KiB, with room for identities and bodies";
+    return "journal files must have 256 KiB to 1 GiB in whole sectors of 4 KiB, with room for identities and "
+           "bodies";
   }
   if (options.batches_in_flight_max < 1 || options.batches_in_flight_max > kBatchesInFlightMax) {
     return "batches_in_flight_max must be 1 to 16";
   }
-  if (options.syncs_in_flight_max < 1 || options.syncs_in_flight_max > 4) return "syncs_in_flight_max must be 1 to 4";
+  if (options.syncs_in_flight_max < 1 || options.syncs_in_flight_max > 4)
+    return "syncs_in_flight_max must be 1 to 4";
   if (options.batch_records_max < 1 || options.batch_records_max > kIdentitiesPerSector) {
     return "batch_records_max must be 1 to 48";
   }
   if (options.files_ahead > 4) return "files_ahead must be at most 4";
   if (options.hard_state_pages < 1 || options.manifest_pages < 1) return "a table has at least one page";
-  if (options.hard_state_pages > 4096 || options.manifest_pages > 4096) return "a table has at most 4096 pages";
+  if (options.hard_state_pages > 4096 || options.manifest_pages > 4096)
+    return "a table has at most 4096 pages";
   return std::nullopt;
 }
 
@@ -42,7 +45,9 @@ class Journal::Impl {
   void on_disk(const io::DiskResult& result, node::DiskQueue& out);
   void mark_synced(node::DiskQueue& out);
   bool mark_is_due() const { return mark_due_ || durable_ > marked_; }
-  bool has_room() const { return !failure_ && queue_.empty() && flights_.size() < options_.batches_in_flight_max; }
+  bool has_room() const {
+    return !failure_ && queue_.empty() && flights_.size() < options_.batches_in_flight_max;
+  }
   std::optional<Location> find(GroupId group, Index index) const;
   io::FileId file_of(std::uint64_t file_sequence) const;
 
@@ -117,11 +122,11 @@ class Journal::Impl {
   std::deque<Flight> flights_;  // in order of batch, whose numbers are contiguous
   std::deque<Sync> syncs_;      // in order of submission
   std::uint64_t next_batch_;
-  Checksum last_batch_;         // of the batch formed last
-  Lsn formed_;                  // reach of the batch formed last
+  Checksum last_batch_;  // of the batch formed last
+  Lsn formed_;           // reach of the batch formed last
   Lsn last_;
   Lsn durable_;
-  Lsn marked_;                  // highest `synced` that was written
+  Lsn marked_;  // highest `synced` that was written
   bool mark_due_;
   std::uint64_t sync_count_ = 0;
   std::optional<std::string> failure_;
@@ -241,8 +246,8 @@ void Journal::Impl::write_batch(const Plan& plan, node::DiskQueue& out) {
     batch.records.push_back(std::move(queued.record));
     queue_.pop_front();
   }
-  io::DiskRequest write = sector_write(file.file, batch.offset,
-                                       [&](auto sector) { last_batch_ = encode_identity_sector(batch, sector); });
+  io::DiskRequest write = sector_write(
+      file.file, batch.offset, [&](auto sector) { last_batch_ = encode_identity_sector(batch, sector); });
   flight.writes.push_back(out.submit(node::DiskOwner::journal, std::move(write)));
   flight.reach = batch.reach();
   formed_ = batch.reach();
@@ -256,7 +261,8 @@ void Journal::Impl::write_batch(const Plan& plan, node::DiskQueue& out) {
 }
 
 // Gives each record its place and its header; one gathered write, no copy.
-void Journal::Impl::write_bodies(const IdentitySector& batch, const Plan& plan, Flight& flight, node::DiskQueue& out) {
+void Journal::Impl::write_bodies(const IdentitySector& batch, const Plan& plan, Flight& flight,
+                                 node::DiskQueue& out) {
   if (plan.body_bytes == 0) return;
   io::DiskRequest write;
   write.verb = io::DiskVerb::write;
@@ -268,8 +274,12 @@ void Journal::Impl::write_bodies(const IdentitySector& batch, const Plan& plan, 
     Queued& queued = queue_[i];
     if (queued.record.kind != RecordKind::entry) continue;
     queued.record.body_offset = at;
-    const RecordHeader header{stamp_,     batch.file_sequence, at,
-                              batch.batch, queued.lsn,         queued.record.group,
+    const RecordHeader header{stamp_,
+                              batch.file_sequence,
+                              at,
+                              batch.batch,
+                              queued.lsn,
+                              queued.record.group,
                               queued.record.identity};
     const std::span<std::byte, kRecordHeaderBytes> place(queued.body.header_, kRecordHeaderBytes);
     REEL_ASSERT(is_zero(place));  // a body is journalled once
@@ -342,8 +352,8 @@ void Journal::Impl::on_write(Flight& flight, const io::DiskResult& result) {
   if (flight.writes.empty()) flight.state = Flight::State::written;
 }
 
-// A sync covers what was written before it was asked for. Only a batch whose predecessors are all written (or further)
-// is worth one: nothing behind a gap can be released. Batches in two files need a sync each.
+// A sync covers what was written before it was asked for. Only a batch whose predecessors are all written (or
+// further) is worth one: nothing behind a gap can be released. Batches in two files need a sync each.
 void Journal::Impl::start_syncs(node::DiskQueue& out) {
   std::size_t at = 0;
   while (!failure_ && syncs_.size() < options_.syncs_in_flight_max) {
@@ -363,8 +373,8 @@ void Journal::Impl::start_syncs(node::DiskQueue& out) {
   }
 }
 
-// A sync counts only when all that were asked for before it have succeeded: after an error nothing that was in flight
-// with it may be trusted, whatever came back first.
+// A sync counts only when all that were asked for before it have succeeded: after an error nothing that was
+// in flight with it may be trusted, whatever came back first.
 void Journal::Impl::on_sync(Sync& sync, const io::DiskResult& result) {
   if (result.status != io::DiskStatus::ok) {
     return fail(std::string("a sync of the journal failed (") + io::name_of(result.status) +
@@ -393,7 +403,8 @@ void Journal::Impl::release() {
       Places& places = groups_.at(placed.group);
       if (placed.index < places.first || placed.index - places.first >= places.at.size()) continue;
       Location& at = places.at[placed.index - places.first];
-      if (at == Location{0, placed.lsn.value}) at = placed.at;  // else it was cut, and is another record's by now
+      if (at == Location{0, placed.lsn.value})
+        at = placed.at;  // else it was cut, and is another record's by now
     }
     flights_.pop_front();
   }

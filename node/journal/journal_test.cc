@@ -60,7 +60,7 @@ TEST(Journal, ReleasesInOrderOfLsn) {
     life.append(GroupId(1), 10);
     life.pump();
   }
-  while (life.disk.pending() > 2) life.finish(2);  // batches 2 and 3 are written
+  while (life.disk.pending() > 2) life.finish(2);    // batches 2 and 3 are written
   EXPECT_EQ(pending(life, io::DiskVerb::sync), 0u);  // behind a gap a sync would be wasted
   EXPECT_EQ(life.journal->durable(), before);
   life.finish(0);
@@ -110,14 +110,15 @@ TEST(Journal, BatchesRespectTheirLimits) {
   options.batch_records_max = 5;
   options.batches_in_flight_max = kBatchesInFlightMax;
   Life life = fresh(options);
-  for (int i = 0; i < 4; ++i) life.append(GroupId(1), 10);        // three fit by bytes
-  life.append(GroupId(1), 5 * kSectorBytes);                       // alone
+  for (int i = 0; i < 4; ++i) life.append(GroupId(1), 10);                    // three fit by bytes
+  life.append(GroupId(1), 5 * kSectorBytes);                                  // alone
   for (std::uint32_t i = 0; i < 6; ++i) life.truncate(GroupId(2), Index(1));  // five fit by count
   life.pump();
   std::vector<std::uint64_t> bodies;  // sectors
   for (std::size_t i = 0; i < life.disk.pending(); ++i) {
     const io::DiskRequest& request = life.disk.request(i);
-    if (request.offset >= life.recovered.files[0].geometry.body_begin()) bodies.push_back(request.length / kSectorBytes);
+    if (request.offset >= life.recovered.files[0].geometry.body_begin())
+      bodies.push_back(request.length / kSectorBytes);
   }
   EXPECT_EQ(bodies, (std::vector<std::uint64_t>{3, 1, 6}));
   EXPECT_EQ(pending(life, io::DiskVerb::write), 5u + bodies.size());
@@ -136,7 +137,8 @@ TEST(Journal, AFailureLatchesForEver) {
     Life life = fresh(options);
     life.append(GroupId(1), 10);
     life.settle();
-    const io::DiskStatus status = verb == io::DiskVerb::create ? io::DiskStatus::no_space : io::DiskStatus::io_error;
+    const io::DiskStatus status =
+        verb == io::DiskVerb::create ? io::DiskStatus::no_space : io::DiskStatus::io_error;
     bool fired = false;
     life.disk.fault = [&](const io::DiskRequest& request) {
       if (request.verb != verb || fired) return io::DiskStatus::ok;  // once: later ones would succeed
@@ -156,7 +158,8 @@ TEST(Journal, AFailureLatchesForEver) {
     life.settle();
     EXPECT_EQ(life.journal->durable(), durable);
     EXPECT_FALSE(life.journal->has_room());
-    EXPECT_FALSE(life.journal->failure().find(io::name_of(status)) == std::string::npos) << life.journal->failure();
+    EXPECT_FALSE(life.journal->failure().find(io::name_of(status)) == std::string::npos)
+        << life.journal->failure();
   }
 }
 
@@ -196,7 +199,8 @@ TEST(Journal, RollsToAFileThatWasMadeAhead) {
   EXPECT_EQ(life.journal->find(GroupId(1), Index(4))->file_sequence, 2u);
   EXPECT_EQ(life.journal->files(), 3u);
   EXPECT_EQ(life.journal->bytes(), 3 * kFileBytesMin);
-  for (const TestRecord& record : life.written) EXPECT_TRUE(life.read(record.group, record.identity).has_value());
+  for (const TestRecord& record : life.written)
+    EXPECT_TRUE(life.read(record.group, record.identity).has_value());
   Life again(life.disk.image(), options, 2);
   ASSERT_FALSE(again.error.has_value()) << again.error->text;
   EXPECT_EQ(again.logs, life.logs);
@@ -231,7 +235,8 @@ TEST(Journal, TruncationVoidsPlaces) {
   for (int i = 0; i < 3; ++i) life.append(GroupId(1), 10);
   life.settle();
   EXPECT_NE(life.journal->find(GroupId(1), Index(2)), second);
-  for (std::size_t i = 5; i < 8; ++i) EXPECT_TRUE(life.read(GroupId(1), life.written[i].identity).has_value());
+  for (std::size_t i = 5; i < 8; ++i)
+    EXPECT_TRUE(life.read(GroupId(1), life.written[i].identity).has_value());
   EXPECT_EQ(life.journal->find(GroupId(1), Index(5)), std::nullopt);
   EXPECT_EQ(life.journal->find(GroupId(2), Index(1)), std::nullopt);
 }
@@ -280,7 +285,8 @@ TEST(Journal, ABodyIsWrittenWhereItLies) {
   EXPECT_EQ(body.payload().data(), body.whole().data() + kRecordHeaderBytes);
   EXPECT_TRUE(is_zero(body.whole().span().subspan(kRecordHeaderBytes + 5000)));
   Life life = fresh();
-  const EntryIdentity identity{Term(1), Index(1), EntryKind::transactions, 5000, io::checksum(body.payload().span())};
+  const EntryIdentity identity{Term(1), Index(1), EntryKind::transactions, 5000,
+                               io::checksum(body.payload().span())};
   life.journal->append(GroupId(1), identity, body);
   life.pump();
   bool found = false;
@@ -312,11 +318,15 @@ TEST(Journal, AReadRecordMustProveItself) {
   ASSERT_EQ(verify_record(good, test_stamp(1), GroupId(1), identity, at)->text(), life.written[0].payload);
   EXPECT_FALSE(verify_record(good, test_stamp(1), GroupId(2), identity, at).has_value());
   EXPECT_FALSE(verify_record(good, test_stamp(1), GroupId(1), life.written[1].identity, at).has_value());
-  EXPECT_FALSE(verify_record(good, test_stamp(1), GroupId(1), identity, {at.file_sequence + 1, at.offset}).has_value());
+  EXPECT_FALSE(verify_record(good, test_stamp(1), GroupId(1), identity, {at.file_sequence + 1, at.offset})
+                   .has_value());
   EXPECT_FALSE(verify_record(good, test_stamp(1), GroupId(1), identity, {at.file_sequence, 0}).has_value());
-  EXPECT_FALSE(verify_record(good.slice(0, kSectorBytes), test_stamp(1), GroupId(1), identity, at).has_value());
+  EXPECT_FALSE(
+      verify_record(good.slice(0, kSectorBytes), test_stamp(1), GroupId(1), identity, at).has_value());
   EXPECT_FALSE(verify_record(good.slice(0, 5), test_stamp(1), GroupId(1), identity, at).has_value());
-  EXPECT_EQ(verify_record(good, {io::ClusterId(1), kTestNode, Incarnation(1)}, GroupId(1), identity, at).error().code,
+  EXPECT_EQ(verify_record(good, {io::ClusterId(1), kTestNode, Incarnation(1)}, GroupId(1), identity, at)
+                .error()
+                .code,
             RecoveryError::Code::foreign);
   for (const std::size_t byte : {3u, 60u, 200u, 5100u}) {
     std::vector<std::byte> bad(good.data(), good.data() + good.size());

@@ -44,7 +44,8 @@ std::optional<std::vector<StoredManifest>> decode_manifests(std::span<const std:
     if (content.size() < kEntryHeadBytes) return std::nullopt;
     const std::size_t configuration_bytes = io::load<std::uint32_t>(content.data() + 4);
     if (configuration_bytes > content.size() - kEntryHeadBytes) return std::nullopt;
-    const auto configuration = raft::decode_configuration(content.subspan(kEntryHeadBytes, configuration_bytes));
+    const auto configuration =
+        raft::decode_configuration(content.subspan(kEntryHeadBytes, configuration_bytes));
     StoredManifest stored;
     stored.group.group = GroupId(io::load<std::uint32_t>(content.data()));
     stored.group.first = Index(io::load<std::uint64_t>(content.data() + 8));
@@ -62,7 +63,8 @@ std::optional<std::vector<StoredManifest>> decode_manifests(std::span<const std:
   return entries;
 }
 
-Manifest::Manifest(const Stamp& stamp) : table_(node::DiskOwner::manifest, PageKind::manifest, "manifest", stamp) {}
+Manifest::Manifest(const Stamp& stamp)
+    : table_(node::DiskOwner::manifest, PageKind::manifest, "manifest", stamp) {}
 
 void Manifest::recover(node::DiskQueue& out) { table_.recover(out); }
 bool Manifest::recovered() const { return read_; }
@@ -118,7 +120,8 @@ void Manifest::update(const GroupManifest& group) {
   const auto home = home_.find(group.group);
   if (home != home_.end() && place(home->second, group.group, stored)) return;
   for (std::size_t page = 0; page < pages_.size(); ++page) {
-    const bool left_behind = pages_[page].contains(group.group);  // an older place that is still to be cleared
+    const bool left_behind =
+        pages_[page].contains(group.group);  // an older place that is still to be cleared
     if (left_behind || !place(page, group.group, stored)) continue;
     if (home != home_.end()) moved_.emplace_back(home->second, group.group);
     home_[group.group] = page;

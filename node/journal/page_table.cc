@@ -153,7 +153,8 @@ void PageTable::on_read(const ReadOp& op, const io::DiskResult& result, node::Di
       on_sector(op.offset + at, result.data.span().subspan(at, kSectorBytes));
     }
   } else if (op.length > kSectorBytes) {
-    for (std::uint64_t at = 0; at < op.length; at += kSectorBytes) read({op.offset + at, kSectorBytes, 0}, out);
+    for (std::uint64_t at = 0; at < op.length; at += kSectorBytes)
+      read({op.offset + at, kSectorBytes, 0}, out);
   } else if (op.attempts + 1 < kAttemptsMax) {
     read({op.offset, op.length, op.attempts + 1}, out);
   } else {
@@ -165,14 +166,16 @@ void PageTable::on_read(const ReadOp& op, const io::DiskResult& result, node::Di
 void PageTable::on_sector(std::uint64_t offset, std::span<const std::byte> sector) {
   auto page = decode_page(sector);
   if (!page) {
-    if (page.error() == DecodeError::unsupported) fail_recovery(Code::unsupported, "a page is of a newer version");
+    if (page.error() == DecodeError::unsupported)
+      fail_recovery(Code::unsupported, "a page is of a newer version");
     return;  // torn, rotten or empty: another copy will do
   }
   const bool same_cluster = stamp_.cluster.value == 0 || page->stamp.cluster == stamp_.cluster;
   const bool same_node = stamp_.node.value == 0 || page->stamp.node == stamp_.node;
   if (!same_cluster || !same_node) {
-    return fail_recovery(Code::foreign, "a page belongs to cluster " + std::to_string(page->stamp.cluster.value) +
-                                            " node " + std::to_string(page->stamp.node.value));
+    return fail_recovery(Code::foreign, "a page belongs to cluster " +
+                                            std::to_string(page->stamp.cluster.value) + " node " +
+                                            std::to_string(page->stamp.node.value));
   }
   if (stamp_.incarnation.value != 0 && page->stamp.incarnation > stamp_.incarnation) {
     return fail_recovery(Code::inconsistent, "a page is newer than the superblock");
@@ -191,16 +194,20 @@ void PageTable::choose(node::DiskQueue& out) {
     for (std::size_t region = 0; region < kPageSectors; ++region) four[region] = &copies_[region * pages + i];
     const Page* newest = nullptr;
     for (const Copy* copy : four) {
-      if (copy->page && (newest == nullptr || copy->page->generation > newest->generation)) newest = &*copy->page;
+      if (copy->page && (newest == nullptr || copy->page->generation > newest->generation))
+        newest = &*copy->page;
     }
-    // A generation whose copies cannot be read at all may be the newest one: nothing is torn by a device error.
+    // A generation whose copies cannot be read at all may be the newest one: nothing is torn by a device
+    // error.
     const auto hidden = [](const Copy* a, const Copy* b) {
       return !a->page && !b->page && (a->device_error || b->device_error);
     };
     if (newest == nullptr || hidden(four[0], four[1]) || hidden(four[2], four[3])) {
       return fail_recovery(Code::unreadable, "page " + std::to_string(i) + " has no readable copy");
     }
-    const auto same = [&](const Copy* copy) { return copy->page && copy->page->generation == newest->generation; };
+    const auto same = [&](const Copy* copy) {
+      return copy->page && copy->page->generation == newest->generation;
+    };
     const auto whole = std::count_if(four.begin(), four.end(), same);
     for (const Copy* copy : four) {
       if (same(copy) && copy->page->content != newest->content) {
@@ -210,7 +217,8 @@ void PageTable::choose(node::DiskQueue& out) {
     pages_[i] = {newest->generation, newest->content};
     stamp_.cluster = newest->stamp.cluster;
     stamp_.node = newest->stamp.node;
-    if (stamp_.incarnation.value == 0 || kind_ == PageKind::superblock) stamp_.incarnation = newest->stamp.incarnation;
+    if (stamp_.incarnation.value == 0 || kind_ == PageKind::superblock)
+      stamp_.incarnation = newest->stamp.incarnation;
     if (whole < 2) changed_.insert(i);
   }
   copies_ = {};

@@ -1,10 +1,11 @@
-// A small durable table of pages, one sector each: two generations of two copies, the newest never overwritten.
+// A small durable table of pages, one sector each: two generations of two copies, the newest never
+// overwritten.
 //
-// Page p of a table of n pages has its copy c of generation g at sector ((g mod 2) * 2 + c) * n + p: the four lie far
-// apart, and generation g + 1 overwrites g - 1. A round writes both copies of every changed page, awaits them, syncs.
-// So of every acknowledged generation two copies are whole, a torn round leaves the one before it, and a generation
-// with a single whole copy after a crash is copied forward before anything else is done.
-// The page's layout is drawn in FORMAT.md.
+// Page p of a table of n pages has its copy c of generation g at sector ((g mod 2) * 2 + c) * n + p: the four
+// lie far apart, and generation g + 1 overwrites g - 1. A round writes both copies of every changed page,
+// awaits them, syncs. So of every acknowledged generation two copies are whole, a torn round leaves the one
+// before it, and a generation with a single whole copy after a crash is copied forward before anything else
+// is done. The page's layout is drawn in FORMAT.md.
 #pragma once
 
 #include <map>
@@ -29,8 +30,8 @@ struct Page {
   PageKind kind{};
   Stamp stamp;
   std::uint64_t page = 0;
-  std::uint64_t offset = 0;      // of this copy, bytes
-  std::uint64_t generation = 0;  // at least 1
+  std::uint64_t offset = 0;        // of this copy, bytes
+  std::uint64_t generation = 0;    // at least 1
   std::vector<std::byte> content;  // at most kPageContentMax
   bool operator==(const Page&) const = default;
 };
@@ -38,13 +39,13 @@ void encode_page(const Page& page, std::span<std::byte, kSectorBytes> out);
 [[nodiscard]] std::expected<Page, DecodeError> decode_page(std::span<const std::byte> sector);
 
 // Where a copy lies, bytes.
-[[nodiscard]] constexpr std::uint64_t page_at(std::uint64_t pages, std::uint64_t page, std::uint64_t generation,
-                                              std::uint64_t copy) {
+[[nodiscard]] constexpr std::uint64_t page_at(std::uint64_t pages, std::uint64_t page,
+                                              std::uint64_t generation, std::uint64_t copy) {
   return ((generation % 2 * 2 + copy) * pages + page) * kSectorBytes;
 }
 // The first generation of a whole new table, as two writes for a file of zeros (Formatter).
-[[nodiscard]] std::vector<io::DiskRequest> first_generation(PageKind kind, const Stamp& stamp, io::FileId file,
-                                                            const std::vector<std::vector<std::byte>>& contents);
+[[nodiscard]] std::vector<io::DiskRequest> first_generation(
+    PageKind kind, const Stamp& stamp, io::FileId file, const std::vector<std::vector<std::byte>>& contents);
 
 class PageTable {
  public:
@@ -54,11 +55,11 @@ class PageTable {
   void recover(node::DiskQueue& out);
   bool recovered() const { return step_ == Step::ready; }
   const std::optional<RecoveryError>& error() const { return error_; }
-  void refuse(RecoveryError error);   // its content makes no sense to its owner
+  void refuse(RecoveryError error);  // its content makes no sense to its owner
 
   // After recovered().
   const Stamp& stamp() const { return stamp_; }
-  void become(const Stamp& stamp) { stamp_ = stamp; }   // of pages written from now on
+  void become(const Stamp& stamp) { stamp_ = stamp; }  // of pages written from now on
   std::size_t pages() const { return pages_.size(); }
   const std::vector<std::byte>& content(std::size_t page) const { return pages_[page].content; }
   void put(std::size_t page, std::vector<std::byte> content);
@@ -101,7 +102,7 @@ class PageTable {
   io::FileId file_;
   io::DiskOpId opening_;
   std::map<io::DiskOpId, ReadOp> reads_;
-  std::vector<Copy> copies_;           // in order of sector; empty once recovered
+  std::vector<Copy> copies_;  // in order of sector; empty once recovered
   std::vector<Slot> pages_;
   std::set<std::size_t> changed_;
   std::vector<io::DiskOpId> awaited_;  // of the running round

@@ -23,8 +23,8 @@ struct Found {
   bool bodies_valid = true;  // false only after they were read
 };
 
-// The history that the zones tell: each batch names the one that it follows; a later life that follows an earlier
-// batch thereby cuts what came after that one.
+// The history that the zones tell: each batch names the one that it follows; a later life that follows an
+// earlier batch thereby cuts what came after that one.
 class Chain {
  public:
   // In the order of places on disk. An error is a sentence.
@@ -32,7 +32,8 @@ class Chain {
     const IdentitySector& sector = batch.sector;
     std::size_t keep = kept_.size();
     while (keep > 0 && kept_[keep - 1]->sector.checksum != sector.previous) --keep;
-    if (keep == 0 && sector.previous != Checksum{}) return std::nullopt;  // what it follows is lost: behind a cut
+    if (keep == 0 && sector.previous != Checksum{})
+      return std::nullopt;  // what it follows is lost: behind a cut
     const Lsn before = keep == 0 ? Lsn(0) : kept_[keep - 1]->sector.reach();
     if (sector.previous_lsn != before) return "a batch does not continue where its predecessor ended";
     if (keep < kept_.size() && sector.stamp.incarnation <= kept_[keep]->sector.stamp.incarnation) {
@@ -52,7 +53,8 @@ class Chain {
 };
 
 // Replays one record into its group's log. An error is a sentence.
-std::optional<std::string> replay(GroupLog& log, bool fresh, const RecordIdentity& record, Lsn lsn, Location at) {
+std::optional<std::string> replay(GroupLog& log, bool fresh, const RecordIdentity& record, Lsn lsn,
+                                  Location at) {
   const Index index = record.identity.index;
   if (fresh) log.first = index;
   if (!fresh && record.previous != log.last_lsn) return "a record does not follow its group's last one";
@@ -64,14 +66,17 @@ std::optional<std::string> replay(GroupLog& log, bool fresh, const RecordIdentit
       log.entries.resize(position);
       log.locations.resize(position);
     }
-    while (!log.configurations.empty() && log.configurations.back().first >= index) log.configurations.pop_back();
+    while (!log.configurations.empty() && log.configurations.back().first >= index)
+      log.configurations.pop_back();
     return std::nullopt;
   }
   if (position != log.entries.size()) return "an entry does not follow its group's last one";
-  if (!log.entries.empty() && record.identity.term < log.entries.back().term) return "terms fall in a group's log";
+  if (!log.entries.empty() && record.identity.term < log.entries.back().term)
+    return "terms fall in a group's log";
   log.entries.push_back(record.identity);
   log.locations.push_back(at);
-  if (record.identity.kind == EntryKind::configuration) log.configurations.emplace_back(index, record.configuration);
+  if (record.identity.kind == EntryKind::configuration)
+    log.configurations.emplace_back(index, record.configuration);
   return std::nullopt;
 }
 
@@ -91,14 +96,24 @@ class Recovery::Impl {
 
  private:
   enum class Step : std::uint8_t {
-    idle, listing, opening, reading_headers, reading_zones, reading_bodies, closing, removing, making, writing,
-    syncing, done
+    idle,
+    listing,
+    opening,
+    reading_headers,
+    reading_zones,
+    reading_bodies,
+    closing,
+    removing,
+    making,
+    writing,
+    syncing,
+    done
   };
   struct File {
     std::string name;
     std::uint64_t size = 0;
-    bool usable = false;              // a header was read
-    bool holds_batches = false;       // although no header was read
+    bool usable = false;         // a header was read
+    bool holds_batches = false;  // although no header was read
     JournalFile journal;
   };
   struct Op {
@@ -106,7 +121,7 @@ class Recovery::Impl {
     std::size_t file = 0;
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
-    std::size_t batch = 0;            // reading bodies: position in chain_.kept()
+    std::size_t batch = 0;  // reading bodies: position in chain_.kept()
     std::uint32_t attempts = 0;
   };
 
@@ -142,12 +157,13 @@ class Recovery::Impl {
   std::map<GroupId, Index> commit_marks_;
   Step step_ = Step::idle;
   std::map<io::DiskOpId, Op> ops_;
-  std::vector<Op> reads_;             // waiting for a place in the window, last first
+  std::vector<Op> reads_;  // waiting for a place in the window, last first
   std::vector<File> files_;
   std::optional<std::size_t> half_made_;
   std::vector<Found> found_;
   Chain chain_;
-  std::size_t first_unmarked_ = 0;    // position in chain_.kept() of the first batch that may not be durable yet
+  std::size_t first_unmarked_ =
+      0;  // position in chain_.kept() of the first batch that may not be durable yet
   Lsn mark_;
   Lsn seen_;
   std::uint64_t seen_batch_ = 0;
@@ -180,10 +196,11 @@ void Recovery::Impl::feed_reads(node::DiskQueue& out) {
 
 // Reads are idempotent: a device error is asked again before it counts.
 bool Recovery::Impl::retried(const Op& op, const io::DiskResult& result, node::DiskQueue& out) {
-  const bool short_read = op.verb == io::DiskVerb::read && result.status == io::DiskStatus::ok &&
-                          result.data.size() != op.length;
+  const bool short_read =
+      op.verb == io::DiskVerb::read && result.status == io::DiskStatus::ok && result.data.size() != op.length;
   if (result.status == io::DiskStatus::ok && !short_read) return false;
-  const bool again = op.verb == io::DiskVerb::read || op.verb == io::DiskVerb::open || op.verb == io::DiskVerb::list;
+  const bool again =
+      op.verb == io::DiskVerb::read || op.verb == io::DiskVerb::open || op.verb == io::DiskVerb::list;
   Op next = op;
   if (again && ++next.attempts < kAttemptsMax) {
     submit(next, out);
@@ -222,19 +239,45 @@ void Recovery::Impl::on_disk(io::DiskResult result, node::DiskQueue& out) {
   advance(out);
 }
 
-// When everything that a step asked for is there, the next step begins. A step that has nothing to ask falls through.
+// When everything that a step asked for is there, the next step begins. A step that has nothing to ask falls
+// through.
 void Recovery::Impl::advance(node::DiskQueue& out) {
   while (step_ != Step::done && ops_.empty() && reads_.empty()) {
     if (step_ == Step::making && maker_ && !maker_->done()) return;
     switch (step_) {
-      case Step::opening: step_ = Step::reading_headers; read_headers(out); break;
-      case Step::reading_headers: step_ = Step::reading_zones; read_zones(out); break;
-      case Step::reading_zones: step_ = Step::reading_bodies; link(out); break;
-      case Step::reading_bodies: step_ = Step::closing; judge_bodies(); prepare_tail(out); break;
-      case Step::closing: step_ = Step::removing; remove_half_made(out); break;
-      case Step::removing: step_ = Step::making; if (maker_) maker_->start(out); break;
-      case Step::making: step_ = Step::writing; write_opening(out); break;
-      case Step::writing: step_ = Step::syncing; sync_all(out); break;
+      case Step::opening:
+        step_ = Step::reading_headers;
+        read_headers(out);
+        break;
+      case Step::reading_headers:
+        step_ = Step::reading_zones;
+        read_zones(out);
+        break;
+      case Step::reading_zones:
+        step_ = Step::reading_bodies;
+        link(out);
+        break;
+      case Step::reading_bodies:
+        step_ = Step::closing;
+        judge_bodies();
+        prepare_tail(out);
+        break;
+      case Step::closing:
+        step_ = Step::removing;
+        remove_half_made(out);
+        break;
+      case Step::removing:
+        step_ = Step::making;
+        if (maker_) maker_->start(out);
+        break;
+      case Step::making:
+        step_ = Step::writing;
+        write_opening(out);
+        break;
+      case Step::writing:
+        step_ = Step::syncing;
+        sync_all(out);
+        break;
       case Step::syncing: finish(); break;
       case Step::idle:
       case Step::listing:  // goes on by itself
@@ -279,7 +322,8 @@ void Recovery::Impl::on_list(const io::DiskResult& result, node::DiskQueue& out)
             [](const File& a, const File& b) { return a.journal.sequence < b.journal.sequence; });
   for (std::size_t i = 0; i < std::max<std::size_t>(files_.size(), 1); ++i) {
     if (i < files_.size() && files_[i].journal.sequence == i + 1) continue;
-    return fail(Code::rot, "journal file " + file_name(i + 1) + " is missing", "restore this node from its peers");
+    return fail(Code::rot, "journal file " + file_name(i + 1) + " is missing",
+                "restore this node from its peers");
   }
   step_ = Step::opening;
   step_ = Step::opening;
@@ -288,13 +332,14 @@ void Recovery::Impl::on_list(const io::DiskResult& result, node::DiskQueue& out)
 
 void Recovery::Impl::read_headers(node::DiskQueue& out) {
   for (std::size_t i = 0; i < files_.size(); ++i) {
-    if (files_[i].size >= 2 * kSectorBytes) reads_.push_back(Op{io::DiskVerb::read, i, 0, kSectorBytes, 0, 0});
+    if (files_[i].size >= 2 * kSectorBytes)
+      reads_.push_back(Op{io::DiskVerb::read, i, 0, kSectorBytes, 0, 0});
   }
   feed_reads(out);
 }
 
-// First the header, if that fails its copy at the end, if that fails too the first identity: is this a file that was
-// only half made (it goes), or one that lost both headers (rot)?
+// First the header, if that fails its copy at the end, if that fails too the first identity: is this a file
+// that was only half made (it goes), or one that lost both headers (rot)?
 void Recovery::Impl::on_header(const Op& op, const io::DiskResult& result, node::DiskQueue& out) {
   File& file = files_[op.file];
   const std::uint64_t copy_at = file.size - kSectorBytes;
@@ -323,8 +368,8 @@ void Recovery::Impl::on_header(const Op& op, const io::DiskResult& result, node:
     return fail_at(Code::unsupported, "this file was written by a newer version", op.file, op.offset);
   }
   const bool first = op.offset == 0;
-  submit(Op{io::DiskVerb::read, op.file, first && copy_at % kSectorBytes == 0 ? copy_at : kSectorBytes, kSectorBytes,
-            0, 0},
+  submit(Op{io::DiskVerb::read, op.file, first && copy_at % kSectorBytes == 0 ? copy_at : kSectorBytes,
+            kSectorBytes, 0, 0},
          out);
 }
 
@@ -403,8 +448,9 @@ void Recovery::Impl::on_identity(std::size_t file, std::uint32_t slot, std::span
 // ---- history
 
 void Recovery::Impl::link(node::DiskQueue& out) {
-  std::sort(found_.begin(), found_.end(),
-            [](const Found& a, const Found& b) { return std::pair(a.file, a.slot) < std::pair(b.file, b.slot); });
+  std::sort(found_.begin(), found_.end(), [](const Found& a, const Found& b) {
+    return std::pair(a.file, a.slot) < std::pair(b.file, b.slot);
+  });
   const Found* before = nullptr;
   for (Found& batch : found_) {
     const std::uint64_t offset = batch.sector.offset;
@@ -430,12 +476,14 @@ void Recovery::Impl::link(node::DiskQueue& out) {
   read_bodies(out);
 }
 
-// Only above the mark: everything else was synced once, and is verified when it is used. Batches are released in order,
-// so a record at or below the mark proves its batch and all before it; a batch without records is proven by none of its
-// own, however high its `synced` is.
+// Only above the mark: everything else was synced once, and is verified when it is used. Batches are released
+// in order, so a record at or below the mark proves its batch and all before it; a batch without records is
+// proven by none of its own, however high its `synced` is.
 void Recovery::Impl::read_bodies(node::DiskQueue& out) {
   const std::vector<Found*>& kept = chain_.kept();
-  const auto proven = [&](const IdentitySector& sector) { return !sector.records.empty() && sector.reach() <= mark_; };
+  const auto proven = [&](const IdentitySector& sector) {
+    return !sector.records.empty() && sector.reach() <= mark_;
+  };
   first_unmarked_ = kept.size();
   while (first_unmarked_ > 0 && !proven(kept[first_unmarked_ - 1]->sector)) --first_unmarked_;
   for (std::size_t i = kept.size(); i-- > first_unmarked_;) {
@@ -451,8 +499,7 @@ void Recovery::Impl::on_bodies(const Op& op, const io::DiskResult& result) {
   for (std::size_t i = 0; i < batch.sector.records.size(); ++i) {
     const RecordIdentity& record = batch.sector.records[i];
     if (record.kind != RecordKind::entry) continue;
-    const Bytes bytes =
-        result.data.slice(record.body_offset - op.offset, record_bytes(record.identity.size));
+    const Bytes bytes = result.data.slice(record.body_offset - op.offset, record_bytes(record.identity.size));
     const Location at{batch.sector.file_sequence, record.body_offset};
     const auto payload = verify_record(bytes, batch.sector.stamp, record.group, record.identity, at);
     const auto header = decode_record_header(bytes.span());
@@ -489,8 +536,8 @@ void Recovery::Impl::judge_bodies() {
   }
   kept.resize(keep);
   // What lies before the last kept batch and was not kept, an earlier boot has cut already.
-  for (std::size_t i = kept.empty() ? 0 : static_cast<std::size_t>(kept.back() - found_.data()) + 1; i < found_.size();
-       ++i) {
+  for (std::size_t i = kept.empty() ? 0 : static_cast<std::size_t>(kept.back() - found_.data()) + 1;
+       i < found_.size(); ++i) {
     if (found_[i].superseded) continue;
     ++recovered_.cut_batches;
     recovered_.cut_records += found_[i].sector.records.size();
@@ -514,7 +561,8 @@ void Recovery::Impl::build_logs() {
   }
   for (const auto& [group, commit] : commit_marks_) {
     const auto it = recovered_.groups.find(group);
-    const Index next = it == recovered_.groups.end() ? Index(1) : it->second.first + it->second.entries.size();
+    const Index next =
+        it == recovered_.groups.end() ? Index(1) : it->second.first + it->second.entries.size();
     if (commit < next) continue;
     return fail(Code::rot,
                 "group " + std::to_string(group.value) + ": committed entries from index " +
@@ -574,7 +622,8 @@ void Recovery::Impl::write_opening(node::DiskQueue& out) {
   recovered_.synced = mark_;
 }
 
-// What was read above the mark may have come from a cache: from here on it is durable. So are files made in advance.
+// What was read above the mark may have come from a cache: from here on it is durable. So are files made in
+// advance.
 void Recovery::Impl::sync_all(node::DiskQueue& out) {
   std::vector<bool> wanted(files_.size(), false);
   for (std::size_t i = tail_; i < files_.size(); ++i) wanted[i] = true;
@@ -606,7 +655,9 @@ Recovery::Recovery(Recovery&&) noexcept = default;
 Recovery& Recovery::operator=(Recovery&&) noexcept = default;
 Recovery::~Recovery() = default;
 void Recovery::start(node::DiskQueue& out) { impl_->start(out); }
-void Recovery::on_disk(io::DiskResult result, node::DiskQueue& out) { impl_->on_disk(std::move(result), out); }
+void Recovery::on_disk(io::DiskResult result, node::DiskQueue& out) {
+  impl_->on_disk(std::move(result), out);
+}
 bool Recovery::done() const { return impl_->done(); }
 std::expected<Recovered, RecoveryError> Recovery::take() { return impl_->take(); }
 

@@ -12,14 +12,17 @@ using Fate = TestDisk::Fate;
 
 const std::string kFirst = file_name(1);
 
-std::vector<std::byte> sector_of(const TestDisk::Image& image, const std::string& name, std::uint64_t number) {
+std::vector<std::byte> sector_of(const TestDisk::Image& image, const std::string& name,
+                                 std::uint64_t number) {
   std::vector<std::byte> bytes(kSectorBytes);
   const auto& sectors = image.at(name).sectors;
-  if (const auto it = sectors.find(number); it != sectors.end()) std::memcpy(bytes.data(), it->second.data(), kSectorBytes);
+  if (const auto it = sectors.find(number); it != sectors.end())
+    std::memcpy(bytes.data(), it->second.data(), kSectorBytes);
   return bytes;
 }
 
-void put(TestDisk::Image& image, const std::string& name, std::uint64_t number, const std::vector<std::byte>& bytes) {
+void put(TestDisk::Image& image, const std::string& name, std::uint64_t number,
+         const std::vector<std::byte>& bytes) {
   image.at(name).sectors[number] = Bytes::copy_of(bytes);
 }
 
@@ -45,7 +48,8 @@ Life four_batches() {
 constexpr std::uint64_t kIdentity = 1;  // sector of slot 0
 constexpr std::uint64_t kBody = 17;     // sector of the first body
 
-std::expected<Recovered, RecoveryError> boot(const TestDisk::Image& image, std::map<GroupId, Index> marks = {},
+std::expected<Recovered, RecoveryError> boot(const TestDisk::Image& image,
+                                             std::map<GroupId, Index> marks = {},
                                              std::uint64_t incarnation = 2) {
   TestDisk disk(image);
   node::DiskQueue queue;
@@ -59,7 +63,8 @@ std::size_t entries(const std::expected<Recovered, RecoveryError>& recovered) {
 
 // Could damage below the synced mark be cut away like a torn tail?
 TEST(Recovery, AMissingIdentityBelowTheMarkIsRot) {
-  for (std::uint64_t batch = 1; batch <= 3; ++batch) {  // the fourth batch says that the first three were synced
+  for (std::uint64_t batch = 1; batch <= 3;
+       ++batch) {  // the fourth batch says that the first three were synced
     TestDisk::Image image = four_batches().disk.image();
     flip(image, kFirst, kIdentity + batch);
     EXPECT_EQ(boot(image).error().code, Code::rot) << batch;
@@ -86,14 +91,15 @@ TEST(Recovery, AboveTheMarkATornBatchIsCut) {
   EXPECT_EQ(recovered->cut_batches, 1u);
 }
 
-// Could a new life write over what a crash left, so that nobody can look at it any more, or old and new bytes mix?
+// Could a new life write over what a crash left, so that nobody can look at it any more, or old and new bytes
+// mix?
 TEST(Recovery, ANewLifeWritesBehindEverything) {
   TestDisk::Image image = four_batches().disk.image();
-  flip(image, kFirst, kIdentity + 4);                         // a damaged identity is still in the way
+  flip(image, kFirst, kIdentity + 4);  // a damaged identity is still in the way
   put(image, kFirst, kIdentity + 6, std::vector<std::byte>(kSectorBytes, std::byte{1}));
   const auto recovered = boot(image);
   ASSERT_TRUE(recovered.has_value());
-  EXPECT_EQ(recovered->files[0].identities_used, 8u);         // slots 0..6, and the opening batch
+  EXPECT_EQ(recovered->files[0].identities_used, 8u);  // slots 0..6, and the opening batch
   TestDisk::Image undecided = four_batches().disk.image();
   flip(undecided, kFirst, kBody + 3);
   EXPECT_EQ(boot(undecided)->files[0].body_end, (kBody + 4) * kSectorBytes);
@@ -125,7 +131,8 @@ TEST(Recovery, BodiesBelowTheMarkAreNotRead) {
   EXPECT_TRUE(again.read(GroupId(1), life.written[2].identity).has_value());
 }
 
-// Could the loss of one header, or a file that was only half made, be fatal; or the loss of both go unnoticed?
+// Could the loss of one header, or a file that was only half made, be fatal; or the loss of both go
+// unnoticed?
 TEST(Recovery, HeadersHaveACopyAndHalfMadeFilesGo) {
   const TestDisk::Image image = four_batches().disk.image();
   ASSERT_TRUE(image.contains(file_name(2)));  // made ahead
@@ -165,13 +172,14 @@ TEST(Recovery, HeadersHaveACopyAndHalfMadeFilesGo) {
   EXPECT_EQ(boot(bad).error().code, Code::rot);
 }
 
-// Could a file of another node, another cluster, another name, or a sector of another place be taken for our own?
+// Could a file of another node, another cluster, another name, or a sector of another place be taken for our
+// own?
 TEST(Recovery, ForeignBytesAreRefused) {
   const TestDisk::Image image = four_batches().disk.image();
   TestDisk disk(image);
   node::DiskQueue queue;
-  for (const Stamp& stamp : {Stamp{io::ClusterId(1), kTestNode, Incarnation(2)},
-                             Stamp{kTestCluster, NodeId(1), Incarnation(2)}}) {
+  for (const Stamp& stamp :
+       {Stamp{io::ClusterId(1), kTestNode, Incarnation(2)}, Stamp{kTestCluster, NodeId(1), Incarnation(2)}}) {
     Recovery recovery(small_options(), stamp, {});
     recovery.start(queue);
     run_to_end(recovery, disk, queue);

@@ -1,5 +1,5 @@
-// How sealed structures are written and read, byte by byte: a magic number and a version first, a checksum over
-// everything before it last. Shared by the journal's files (format.cc) and the tables (page_table.cc).
+// How sealed structures are written and read, byte by byte: a magic number and a version first, a checksum
+// over everything before it last. Shared by the journal's files (format.cc) and the tables (page_table.cc).
 #pragma once
 
 #include <cstring>
@@ -107,8 +107,9 @@ inline void seal(std::span<std::byte> structure) {
 }
 
 // Size, magic, checksum, then version: a version whose checksum does not hold says nothing.
-[[nodiscard]] inline std::expected<void, DecodeError> check_sealed(std::span<const std::byte> bytes, std::size_t size,
-                                                                   std::uint64_t wanted, std::uint32_t version) {
+[[nodiscard]] inline std::expected<void, DecodeError> check_sealed(std::span<const std::byte> bytes,
+                                                                   std::size_t size, std::uint64_t wanted,
+                                                                   std::uint32_t version) {
   if (bytes.size() < size) return std::unexpected(DecodeError::damaged);
   bytes = bytes.first(size);
   if (io::load<std::uint64_t>(bytes.data()) != wanted) {

@@ -16,7 +16,8 @@ std::optional<Incarnation> decode_superblock(std::span<const std::byte> content)
 }
 
 Superblock::Superblock(io::ClusterId cluster, NodeId node)
-    : table_(node::DiskOwner::superblock, PageKind::superblock, "superblock", Stamp{cluster, node, Incarnation(0)}) {}
+    : table_(node::DiskOwner::superblock, PageKind::superblock, "superblock",
+             Stamp{cluster, node, Incarnation(0)}) {}
 
 void Superblock::start(node::DiskQueue& out) { table_.recover(out); }
 
@@ -46,9 +47,10 @@ std::expected<SuperblockContent, RecoveryError> Superblock::take() {
   REEL_ASSERT(done());
   if (table_.error()) return std::unexpected(*table_.error());
   if (table_.failed()) {
-    return std::unexpected(RecoveryError{RecoveryError::Code::io,
-                                         "superblock: raising the incarnation failed; check the device, then start "
-                                         "the node again"});
+    return std::unexpected(
+        RecoveryError{RecoveryError::Code::io,
+                      "superblock: raising the incarnation failed; check the device, then start "
+                      "the node again"});
   }
   return *raised_;
 }

@@ -1,12 +1,13 @@
 // The small durable tables beside the journal, all of them PageTables: pages of one 4 KiB sector each, in two
 // generations of two copies, the newest never overwritten in place (recovery.md, correction 3).
 //
-//   superblock   who this directory belongs to, and the incarnation; raised and synced by the Driver before Boot
-//   hardstate    term and vote of every group; synced before the first vote or append acknowledgement of a term
+//   superblock   who this directory belongs to, and the incarnation: raised and synced before Boot
+//   hardstate    term and vote of every group: synced before the first vote or acknowledgement of a term
 //   manifest     every group's first index, a lower bound of its commit index, and its configuration
 //
-// A page with no readable copy makes the node refuse to start (`unreadable`): promises are personal, and nobody else
-// can tell them. A page whose newer generation is torn is read from the older: the newer was never acknowledged.
+// A page with no readable copy makes the node refuse to start (`unreadable`): promises are personal, and
+// nobody else can tell them. A page whose newer generation is torn is read from the older: the newer was
+// never acknowledged.
 #pragma once
 
 #include <expected>
@@ -51,15 +52,15 @@ class HardStateTable {
   void recover(node::DiskQueue& out);
   bool recovered() const;
   std::optional<RecoveryError> error() const;
-  HardState get(GroupId group) const;      // as saved last, durable or not; {0, 0} for a group never saved
+  HardState get(GroupId group) const;  // as saved last, durable or not; {0, 0} for a group never saved
 
-  // Saves and syncs; several saves in one step share writes and sync. Numbers rise from 1. Requires that the term does
-  // not fall and that a vote does not change within a term.
+  // Saves and syncs; several saves in one step share writes and sync. Numbers rise from 1. Requires that the
+  // term does not fall and that a vote does not change within a term.
   std::uint64_t save(GroupId group, const HardState& state);
   void pump(node::DiskQueue& out);
   void on_disk(const io::DiskResult& result, node::DiskQueue& out);
-  std::uint64_t saved() const;             // every save up to this number is durable
-  bool failed() const;                     // for ever: also when the table has no room for another group
+  std::uint64_t saved() const;  // every save up to this number is durable
+  bool failed() const;          // for ever: also when the table has no room for another group
 
  private:
   using Entries = std::map<GroupId, HardState>;
@@ -79,7 +80,7 @@ class HardStateTable {
 struct GroupManifest {
   GroupId group;
   Index first{1};
-  Index commit;                            // a lower bound, and durable on this node (Recovery relies on it)
+  Index commit;  // a lower bound, and durable on this node (Recovery relies on it)
   raft::Configuration configuration;
   bool operator==(const GroupManifest&) const = default;
 };
@@ -96,11 +97,11 @@ class Manifest {
   void update(const GroupManifest& group);
   void pump(node::DiskQueue& out);
   void on_disk(const io::DiskResult& result, node::DiskQueue& out);
-  bool failed() const;                     // for ever: also when the table is full
+  bool failed() const;  // for ever: also when the table is full
 
  private:
   struct Stored {
-    std::uint64_t revision = 0;            // of all copies of a group the one with the highest counts
+    std::uint64_t revision = 0;  // of all copies of a group the one with the highest counts
     Bytes encoded;
   };
   using Entries = std::map<GroupId, Stored>;
@@ -121,9 +122,9 @@ class Manifest {
 
 class FileMaker;
 
-// Makes a data directory: hardstate, manifest and the first journal file, each synced, then the superblock, so a
-// directory that was only half made is refused as empty. Refuses a directory that holds anything.
-// The life that formats is `who.incarnation`; the first one that boots raises it.
+// Makes a data directory: hardstate, manifest and the first journal file, each synced, then the superblock,
+// so a directory that was only half made is refused as empty. Refuses a directory that holds anything. The
+// life that formats is `who.incarnation`; the first one that boots raises it.
 class Formatter {
  public:
   Formatter(const SuperblockContent& who, const Options& options, std::vector<GroupManifest> groups);
@@ -137,8 +138,17 @@ class Formatter {
 
  private:
   enum class Step : std::uint8_t {
-    idle, listing, tables, tables_written, tables_synced, journal, superblock, superblock_written, superblock_synced,
-    directory, done
+    idle,
+    listing,
+    tables,
+    tables_written,
+    tables_synced,
+    journal,
+    superblock,
+    superblock_written,
+    superblock_synced,
+    directory,
+    done
   };
   struct TableFile {
     PageKind kind{};
@@ -168,7 +178,8 @@ class Formatter {
 [[nodiscard]] std::optional<Incarnation> decode_superblock(std::span<const std::byte> content);
 inline constexpr std::size_t kHardStatesPerPage = (kPageContentMax - 8) / 24;
 [[nodiscard]] std::vector<std::byte> encode_hard_states(const std::map<GroupId, HardState>& states);
-[[nodiscard]] std::optional<std::map<GroupId, HardState>> decode_hard_states(std::span<const std::byte> content);
+[[nodiscard]] std::optional<std::map<GroupId, HardState>> decode_hard_states(
+    std::span<const std::byte> content);
 struct StoredManifest {
   std::uint64_t revision = 0;
   GroupManifest group;

@@ -25,7 +25,8 @@ GroupManifest group(std::uint32_t id, std::uint64_t commit, std::uint64_t learne
   return {GroupId(id), Index(1), Index(commit), voters(3, learners)};
 }
 
-std::unique_ptr<HardStateTable> open_states(TestDisk& disk, node::DiskQueue& queue, std::uint64_t incarnation) {
+std::unique_ptr<HardStateTable> open_states(TestDisk& disk, node::DiskQueue& queue,
+                                            std::uint64_t incarnation) {
   auto table = std::make_unique<HardStateTable>(test_stamp(incarnation));
   table->recover(queue);
   run_to_end(*table, disk, queue);
@@ -38,7 +39,8 @@ std::unique_ptr<Manifest> open_manifest(TestDisk& disk, node::DiskQueue& queue, 
   return table;
 }
 
-void garble(TestDisk::Image& image, const std::string& name, std::uint64_t sector, std::byte with = std::byte{1}) {
+void garble(TestDisk::Image& image, const std::string& name, std::uint64_t sector,
+            std::byte with = std::byte{1}) {
   Bytes& old = image.at(name).sectors[sector];
   std::vector<std::byte> bytes(kSectorBytes);
   if (!old.empty()) std::memcpy(bytes.data(), old.data(), kSectorBytes);
@@ -61,7 +63,8 @@ void for_each_subset(const TestDisk& disk, Visit visit) {
   }
 }
 
-// Could a vote that was reported durable be gone after a crash, or one that was not make the table unreadable?
+// Could a vote that was reported durable be gone after a crash, or one that was not make the table
+// unreadable?
 TEST(HardStateTable, EveryCrashKeepsWhatWasSaved) {
   for (std::size_t completions = 0; completions <= 3; ++completions) {
     TestDisk disk(formatted(small_options()));
@@ -87,7 +90,8 @@ TEST(HardStateTable, EveryCrashKeepsWhatWasSaved) {
       ASSERT_FALSE(again->error().has_value()) << again->error()->text;
       ASSERT_TRUE(again->recovered());
       const bool newer = again->get(GroupId(1)).term == Term(2);
-      EXPECT_EQ(again->get(GroupId(1)), newer ? (HardState{Term(2), NodeId(3)}) : (HardState{Term(1), NodeId(2)}));
+      EXPECT_EQ(again->get(GroupId(1)),
+                newer ? (HardState{Term(2), NodeId(3)}) : (HardState{Term(1), NodeId(2)}));
       EXPECT_EQ(again->get(GroupId(2)), newer ? (HardState{Term(5), NodeId(1)}) : HardState{});
       if (table->saved() == second) {
         EXPECT_TRUE(newer);

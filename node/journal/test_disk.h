@@ -1,6 +1,6 @@
-// A disk in memory whose every crash can be enumerated: it keeps what is durable, and each sector write, creation and
-// removal that is not yet durable as a unit of its own, so a test can let any subset of them survive.
-// Requests complete when the test says so, in any order.
+// A disk in memory whose every crash can be enumerated: it keeps what is durable, and each sector write,
+// creation and removal that is not yet durable as a unit of its own, so a test can let any subset of them
+// survive. Requests complete when the test says so, in any order.
 #pragma once
 
 #include <algorithm>
@@ -90,8 +90,8 @@ class TestDisk {
     for (const auto& [name, inode] : names) image[name] = files[inode];
     return image;
   }
-  // The process is gone (SIGKILL), the machine is not: what was in flight never happens, what was completed stays as
-  // volatile as it was.
+  // The process is gone (SIGKILL), the machine is not: what was in flight never happens, what was completed
+  // stays as volatile as it was.
   void kill() {
     pending_.clear();
     handles_.clear();
@@ -127,7 +127,8 @@ class TestDisk {
     std::uint64_t sector = request.offset / io::kSectorBytes;
     const Inode inode = handles_.at(request.file);
     for (const Pending& other : pending_) {
-      const bool clash = other.request.file == request.file && other.request.offset < request.offset + request.length &&
+      const bool clash = other.request.file == request.file &&
+                         other.request.offset < request.offset + request.length &&
                          request.offset < other.request.offset + other.request.length;
       REEL_CHECK(!clash);
     }
@@ -136,7 +137,8 @@ class TestDisk {
       REEL_CHECK(reinterpret_cast<std::uintptr_t>(part.data()) % io::kSectorBytes == 0);
       length += part.size();
       for (std::size_t at = 0; at < part.size(); at += io::kSectorBytes) {
-        units_.push_back({Unit::Kind::write, inode, sector++, part.slice(at, io::kSectorBytes), {}, 0, request.op});
+        units_.push_back(
+            {Unit::Kind::write, inode, sector++, part.slice(at, io::kSectorBytes), {}, 0, request.op});
       }
     }
     REEL_CHECK(length == request.length && sector * io::kSectorBytes <= visible_.at(inode).size);
@@ -204,7 +206,8 @@ class TestDisk {
     const std::uint64_t first = request.offset / io::kSectorBytes;
     const std::uint64_t end = first + request.length / io::kSectorBytes;
     for (auto it = file.sectors.lower_bound(first); it != file.sectors.end() && it->first < end; ++it) {
-      std::memcpy(buffer.data() + (it->first - first) * io::kSectorBytes, it->second.data(), io::kSectorBytes);
+      std::memcpy(buffer.data() + (it->first - first) * io::kSectorBytes, it->second.data(),
+                  io::kSectorBytes);
     }
     return std::move(buffer).freeze();
   }

@@ -1,5 +1,5 @@
-// One life of a journal in a test: recovers on a disk, appends records with unique payloads, completes requests on
-// demand, and remembers what it wrote and what was acknowledged.
+// One life of a journal in a test: recovers on a disk, appends records with unique payloads, completes
+// requests on demand, and remembers what it wrote and what was acknowledged.
 #pragma once
 
 #include <map>
@@ -25,7 +25,9 @@ inline Options small_options() {
   return options;
 }
 
-inline Stamp test_stamp(std::uint64_t incarnation) { return {kTestCluster, kTestNode, Incarnation(incarnation)}; }
+inline Stamp test_stamp(std::uint64_t incarnation) {
+  return {kTestCluster, kTestNode, Incarnation(incarnation)};
+}
 
 // A data directory as `reel node init` makes it.
 inline TestDisk::Image formatted(const Options& options, std::vector<GroupManifest> groups = {}) {
@@ -38,8 +40,8 @@ inline TestDisk::Image formatted(const Options& options, std::vector<GroupManife
   return disk.image();
 }
 
-inline std::expected<Recovered, RecoveryError> recover(TestDisk& disk, node::DiskQueue& queue, const Options& options,
-                                                       std::uint64_t incarnation,
+inline std::expected<Recovered, RecoveryError> recover(TestDisk& disk, node::DiskQueue& queue,
+                                                       const Options& options, std::uint64_t incarnation,
                                                        std::map<GroupId, Index> commit_marks = {}) {
   Recovery recovery(options, test_stamp(incarnation), std::move(commit_marks));
   recovery.start(queue);
@@ -95,10 +97,13 @@ class Life {
   }
 
   // Appends the group's next entry; its payload is unique in the test.
-  const TestRecord& append(GroupId group, std::size_t payload_bytes, EntryKind kind = EntryKind::transactions) {
+  const TestRecord& append(GroupId group, std::size_t payload_bytes,
+                           EntryKind kind = EntryKind::transactions) {
     TestRecord record{group, RecordKind::entry, {}, {}, {}};
-    // Unique in every sector: a tail that an earlier life left in the same place must not be taken for this one's.
-    const std::string text = "life " + std::to_string(incarnation) + " record " + std::to_string(written.size()) + " ";
+    // Unique in every sector: a tail that an earlier life left in the same place must not be taken for this
+    // one's.
+    const std::string text =
+        "life " + std::to_string(incarnation) + " record " + std::to_string(written.size()) + " ";
     while (record.payload.size() < payload_bytes) record.payload += text;
     record.payload.resize(payload_bytes);
     const auto content = std::as_bytes(std::span(record.payload.data(), record.payload.size()));

@@ -1,5 +1,6 @@
-// What became of one journal record, from what can be seen of it after a restart: the rules of recovery.md §4.6 with
-// the corrections at its end, as one pure and total function. Recovery, the scrubber and `reel disk verify` share it.
+// What became of one journal record, from what can be seen of it after a restart: the rules of recovery.md
+// §4.6 with the corrections at its end, as one pure and total function. Recovery, the scrubber and
+// `reel disk verify` share it.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,7 @@ namespace reel::journal {
 enum class IdentityState : std::uint8_t {
   valid,
   missing,  // zeros, or bytes that an unfinished write can leave: it cannot be told apart from never written
-  damaged,  // what no unfinished write leaves behind: a device error, or a whole sector that belongs elsewhere
+  damaged,  // what no unfinished write leaves: a device error, or a whole sector that belongs elsewhere
 };
 
 enum class BodyState : std::uint8_t {
@@ -21,11 +22,11 @@ enum class BodyState : std::uint8_t {
 struct Evidence {
   IdentityState identity{};
   BodyState body{};
-  bool superseded = false;     // a later life went on before this record: it decided that this one was cut
-  bool chained = false;        // everything before it is kept
+  bool superseded = false;        // a later life went on before this record: it decided that this one was cut
+  bool chained = false;           // everything before it is kept
   bool at_or_below_mark = false;  // LSN <= the largest valid `synced` on the disk
-  bool committed = false;      // its index is at or below the persisted commit index
-  bool in_last_batch = false;  // no batch after it is known
+  bool committed = false;         // its index is at or below the persisted commit index
+  bool in_last_batch = false;     // no batch after it is known
   bool operator==(const Evidence&) const = default;
 };
 
@@ -43,12 +44,13 @@ enum class Verdict : std::uint8_t {
 
 // The order of the rules:
 // 1. superseded: dead, whatever it says.
-// 2. acknowledged (at or below the mark, or committed): intact unless damaged; damage is rot. A later batch alone
-//    proves nothing (correction 1), and rot needs no neighbours: it is rot also when something before it is missing.
+// 2. acknowledged (at or below the mark, or committed): intact unless damaged; damage is rot. A later batch
+//    alone proves nothing (correction 1), and rot needs no neighbours: it is rot also when something before
+//    it is missing.
 // 3. not acknowledged and not chained: dead, since a cut discards everything after it.
 // 4. not acknowledged, identity valid: intact if the body was read and is valid, else undecided.
-// 5. not acknowledged, identity gone: a valid body of the last batch is kept (rewrite_identity); otherwise damage that
-//    no crash explains makes the head uncertain (correction 5), and all the rest is torn.
+// 5. not acknowledged, identity gone: a valid body of the last batch is kept (rewrite_identity); otherwise
+//    damage that no crash explains makes the head uncertain (correction 5), and all the rest is torn.
 [[nodiscard]] Verdict judge(const Evidence& evidence);
 
 }  // namespace reel::journal

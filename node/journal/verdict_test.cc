@@ -19,27 +19,30 @@ bool in_doubt(const Evidence& e) { return !e.superseded && !e.at_or_below_mark &
 bool known(const Evidence& e) { return e.identity == IdentityState::valid; }
 bool keepable(const Evidence& e) { return e.body == BodyState::valid && e.in_last_batch; }
 
-// The corrected rules of recovery.md §4.6, each with its own condition: written again here, not derived from judge().
+// The corrected rules of recovery.md §4.6, each with its own condition: written again here, not derived from
+// judge().
 const std::vector<Rule> kRules{
     {"a later life cut it", [](const Evidence& e) { return e.superseded; }, Verdict::dead},
-    {"acknowledged, whole", [](const Evidence& e) { return acknowledged(e) && known(e) && e.body == BodyState::valid; },
+    {"acknowledged, whole",
+     [](const Evidence& e) { return acknowledged(e) && known(e) && e.body == BodyState::valid; },
      Verdict::intact},
     {"acknowledged, body read when it is used",
-     [](const Evidence& e) { return acknowledged(e) && known(e) && e.body == BodyState::unread; }, Verdict::intact},
+     [](const Evidence& e) { return acknowledged(e) && known(e) && e.body == BodyState::unread; },
+     Verdict::intact},
     {"acknowledged, body damaged",
      [](const Evidence& e) { return acknowledged(e) && known(e) && e.body == BodyState::bad; },
      Verdict::rot_identity_known},
     {"acknowledged, identity gone", [](const Evidence& e) { return acknowledged(e) && !known(e); },
      Verdict::rot_identity_unknown},
     {"behind a cut, never acknowledged",
-     [](const Evidence& e) {
-       return !e.superseded && !e.at_or_below_mark && !e.committed && !e.chained;
-     },
+     [](const Evidence& e) { return !e.superseded && !e.at_or_below_mark && !e.committed && !e.chained; },
      Verdict::dead},
-    {"in doubt, whole", [](const Evidence& e) { return in_doubt(e) && known(e) && e.body == BodyState::valid; },
+    {"in doubt, whole",
+     [](const Evidence& e) { return in_doubt(e) && known(e) && e.body == BodyState::valid; },
      Verdict::intact},
     {"in doubt, body not proven",
-     [](const Evidence& e) { return in_doubt(e) && known(e) && e.body != BodyState::valid; }, Verdict::undecided},
+     [](const Evidence& e) { return in_doubt(e) && known(e) && e.body != BodyState::valid; },
+     Verdict::undecided},
     {"in doubt, last batch, only the identity gone",
      [](const Evidence& e) { return in_doubt(e) && !known(e) && keepable(e); }, Verdict::rewrite_identity},
     {"in doubt, identity torn or never written",
@@ -89,10 +92,12 @@ TEST(Verdict, AcknowledgedIsNeverDiscarded) {
   }
 }
 
-// Could a plain power loss, which leaves only missing identities and bad bodies, keep a node from voting or starting?
+// Could a plain power loss, which leaves only missing identities and bad bodies, keep a node from voting or
+// starting?
 TEST(Verdict, PowerLossAloneNeverStopsANode) {
   for (const Evidence& evidence : all_evidence()) {
-    if (evidence.identity == IdentityState::damaged || evidence.at_or_below_mark || evidence.committed) continue;
+    if (evidence.identity == IdentityState::damaged || evidence.at_or_below_mark || evidence.committed)
+      continue;
     const Verdict verdict = judge(evidence);
     EXPECT_NE(verdict, Verdict::uncertain_head);
     EXPECT_NE(verdict, Verdict::rot_identity_known);
