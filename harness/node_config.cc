@@ -135,15 +135,20 @@ NodeConfig read_node_config(const std::string& path) {
   if (group.heartbeat_interval * 3 > group.election_timeout) {
     refuse(path + ": 'heartbeat_ms' must be at most a third of 'election_timeout_ms'");
   }
-  journal::Options& journal = config.options.journal;
-  journal.file_bytes = table.number("journal_file_mib", 1, 1024, journal.file_bytes >> 20) << 20;
-  journal.identity_sectors =
-      static_cast<std::uint32_t>(std::min<std::uint64_t>(2048, journal.file_bytes / io::kSectorBytes / 4));
+  config.options.journal = journal_options(table.number("journal_file_mib", 1, 1024, 64));
   table.refuse_unknown();
   bool self = false;
   for (const PeerAddress& peer : config.peers) self = self || peer.node == config.node;
   if (!self) refuse(path + ": 'peers' does not list this node, " + std::to_string(config.node.value));
   return config;
+}
+
+journal::Options journal_options(std::uint64_t file_mib) {
+  journal::Options options;
+  options.file_bytes = file_mib << 20;
+  // A quarter for identities: half of what the smallest batches need, twice what well-filled ones do.
+  options.identity_sectors = static_cast<std::uint32_t>(options.file_bytes / io::kSectorBytes / 4);
+  return options;
 }
 
 PeerAddress parse_peer(const std::string& text) {

@@ -30,6 +30,9 @@ struct NodeConfig {
 // Refuses (CommandError) a missing file, bad TOML, an unknown key, a value out of range.
 [[nodiscard]] NodeConfig read_node_config(const std::string& path);
 
+// The journal's options for files of this size.
+[[nodiscard]] journal::Options journal_options(std::uint64_t file_mib);
+
 // "1=127.0.0.1:7101" as given to --peer.
 [[nodiscard]] PeerAddress parse_peer(const std::string& text);
 // HOST:PORT with a port in 1 … 65535; refuses anything else.

@@ -31,6 +31,7 @@ void Driver::on_disk(io::DiskResult result) {
   auto content = superblock_.take();
   if (!content) return stop(content.error().text);
   stamp_ = journal::Stamp{content->cluster, content->node, content->incarnation};
+  if (options_.booted) options_.booted(*stamp_);
   step(Boot{*stamp_, options_.entropy});
 }
 

@@ -20,6 +20,8 @@ struct DriverOptions {
   // How messages become parcels (io/wire); given, because node knows no bytes.
   const io::ParcelCodec* peer_batch_codec = nullptr;
   const io::ParcelCodec* client_reply_codec = nullptr;
+  // Told once, when the superblock is read and the incarnation raised; may be empty.
+  std::function<void(const journal::Stamp&)> booted;
 };
 
 // Listens to what a node does; the simulator's oracles and traces. Called after each step, before its effects leave.

@@ -1,0 +1,147 @@
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "harness/command/command.h"
+#include "harness/command/connect_flags.h"
+#include "io/wire/codec.h"
+#include "node/client/driver.h"
+
+namespace reel::harness {
+namespace {
+
+struct FeedFlags {
+  ConnectFlags connect;
+  std::uint32_t partition = 0;
+  std::uint64_t from = 0;
+  std::uint64_t limit = 0;
+  bool follow = false;
+  bool json = false;
+};
+
+std::string hex_of(const SessionId& session) { return fmt::format("{:016x}{:016x}", session.high, session.low); }
+
+bool is_text(std::string_view data) {
+  // Strict UTF-8 is what JSON can carry; anything else travels as hexadecimal digits.
+  return nlohmann::ordered_json(data).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).find(
+             "\xEF\xBF\xBD") == std::string::npos;
+}
+
+class FeedHost final : public client::Driver {
+ public:
+  FeedHost(real::Loop& loop, RealClient& client, const FeedFlags& flags)
+      : Driver(client.ports(), wire::kClientCallCodec), loop_(loop), flags_(flags) {
+    client::ReaderOptions options;
+    options.nodes = client.nodes();
+    options.group = GroupId(flags.partition + 1);
+    options.from = TxnId(flags.from);
+    options.wait = flags.follow ? io::seconds(10) : io::Duration{0};
+    open_reader(options);
+    client.attach(*this);
+  }
+
+  void on_transaction(const log::Transaction& transaction) override {
+    if (done_) return;
+    const std::string_view data(reinterpret_cast<const char*>(transaction.record.data.data()),
+                                transaction.record.data.size());
+    if (flags_.json) {
+      nlohmann::ordered_json object{{"id", transaction.id.value},
+                                    {"time", transaction.time},
+                                    {"session", hex_of(transaction.session)},
+                                    {"sequence", transaction.sequence.value},
+                                    {"header", transaction.record.header}};
+      if (is_text(data)) {
+        object["data"] = data;
+      } else {
+        std::string hex;
+        for (const unsigned char byte : data) hex += fmt::format("{:02x}", byte);
+        object["data_hex"] = hex;
+      }
+      out_ += object.dump();
+    } else {
+      out_ += data;
+    }
+    out_ += '\n';
+    ++count_;
+    if (flags_.limit != 0 && count_ >= flags_.limit) finish();
+    if (out_.size() > (1u << 20)) write_out();
+  }
+
+  void on_progress() override {
+    write_out();
+    const client::Reader& reader = *readers().front();
+    if (reader.failure()) {
+      error_ = *reader.failure();
+      return loop_.stop();
+    }
+    if (!flags_.follow && reader.caught_up()) finish();
+  }
+
+  Exit report() {
+    write_out();
+    if (!error_.empty()) refuse(error_);
+    return Exit::ok;
+  }
+
+ private:
+  void finish() {
+    done_ = true;
+    loop_.stop();
+  }
+  void write_out() {
+    std::size_t at = 0;
+    while (at < out_.size()) {
+      const ssize_t wrote = write(STDOUT_FILENO, out_.data() + at, out_.size() - at);
+      if (wrote < 0 && errno == EINTR) continue;
+      if (wrote < 0) {
+        if (errno != EPIPE) error_ = "writing the output failed";
+        done_ = true;
+        loop_.stop();
+        break;
+      }
+      at += static_cast<std::size_t>(wrote);
+    }
+    out_.clear();
+  }
+
+  real::Loop& loop_;
+  FeedFlags flags_;
+  std::string out_;
+  std::string error_;
+  std::uint64_t count_ = 0;
+  bool done_ = false;
+};
+
+Exit feed(const FeedFlags& flags) {
+  real::Loop::capture_stop_signals();
+  std::signal(SIGPIPE, SIG_IGN);
+  real::Loop loop;
+  RealClient client(loop, flags.connect);
+  FeedHost host(loop, client, flags);
+  loop.on_stop_signal([&](int) { loop.stop(); });
+  host.on_start();
+  loop.run();
+  return host.report();
+}
+
+}  // namespace
+
+void add_feed(CLI::App& app, Run& run) {
+  CLI::App* command = app.add_subcommand("feed", "Print committed transactions in order, one per line");
+  command->footer("Example: reel feed --from 0 --token-file reel-data/token\n"
+                  "         reel feed --from 100 --follow --json --token-file reel-data/token");
+  auto flags = std::make_shared<FeedFlags>();
+  add_connect_flags(*command, flags->connect);
+  command->add_option("--partition", flags->partition, "partition of the log")->capture_default_str();
+  command->add_option("--from", flags->from, "first transaction id")->capture_default_str();
+  command->add_option("--limit", flags->limit, "stop after so many; 0: no limit")->capture_default_str();
+  command->add_flag("--follow", flags->follow, "wait for more at the end of the log");
+  command->add_flag("--json", flags->json, "one JSON object per transaction");
+  command->callback([flags, &run] { run = [flags] { return feed(*flags); }; });
+}
+
+}  // namespace reel::harness

@@ -1,0 +1,18 @@
+// reel: the one binary. Every command is in harness/command.
+#include "harness/command/command.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("Reel: a replicated transaction log, and the seeded world that tests it", "reel");
+  app.set_version_flag("--version", "reel 0.1.0");
+  reel::harness::Run run;
+  reel::harness::add_up(app, run);
+  reel::harness::add_node(app, run);
+  reel::harness::add_status(app, run);
+  reel::harness::add_append(app, run);
+  reel::harness::add_feed(app, run);
+  reel::harness::add_sim(app, run);
+  reel::harness::add_replay(app, run);
+  reel::harness::add_trace(app, run);
+  app.require_subcommand(1);
+  return reel::harness::run_command_line(app, run, argc, argv);
+}

@@ -1,0 +1,202 @@
+#include "harness/real_node.h"
+
+#include <kj/async-io.h>
+#include <sys/random.h>
+
+#include "harness/provision.h"
+#include "io/wire/codec.h"
+
+namespace reel::harness {
+namespace {
+
+std::uint64_t random_bits() {
+  std::uint64_t bits = 0;
+  while (getrandom(&bits, sizeof bits, 0) != static_cast<ssize_t>(sizeof bits)) {
+  }
+  return bits;
+}
+
+real::DiskOptions disk_options(const NodeConfig& config) {
+  real::DiskOptions options;
+  options.directory = config.dir;
+  if (config.disk_engine == "uring") options.engine = real::DiskEngineKind::uring;
+  if (config.disk_engine == "threads") options.engine = real::DiskEngineKind::threads;
+  return options;
+}
+
+std::string peer_token(const std::vector<Token>& tokens) {
+  for (const Token& token : tokens) {
+    if (token.peer) return token.secret;
+  }
+  return {};
+}
+
+real::RpcNetworkOptions network_options(const NodeConfig& config, const std::vector<Token>& tokens) {
+  real::RpcNetworkOptions options;
+  options.self = config.node;
+  options.cluster = config.cluster;
+  options.token = peer_token(tokens);
+  options.seed = random_bits();
+  return options;
+}
+
+real::RpcServerOptions server_options(const NodeConfig& config, const std::vector<Token>& tokens) {
+  real::RpcServerOptions options;
+  options.self = config.node;
+  options.cluster = config.cluster;
+  for (const Token& token : tokens) options.tokens.push_back({token.secret, token.rights});
+  options.peer_token = peer_token(tokens);
+  return options;
+}
+
+// What KJ says of a failed call, down to the reason itself: "bind(...): Address already in use" -> its last part.
+std::string reason_of(const kj::Exception& exception) {
+  const std::string text(exception.getDescription().cStr());
+  const std::size_t colon = text.rfind(": ");
+  return colon == std::string::npos ? text : text.substr(colon + 2);
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<RealWorld>, std::string> RealWorld::open(real::Loop& loop, const NodeConfig& config) {
+  std::vector<Token> tokens = read_tokens(config.token_file);
+  if (peer_token(tokens).empty()) {
+    return std::unexpected("the token file '" + config.token_file +
+                           "' has no token of all rights, which replicas need: add a line with a bare token");
+  }
+  auto disk = real::RealDisk::open(loop, disk_options(config));
+  if (!disk) return std::unexpected(disk.error().text);
+  std::unique_ptr<RealWorld> world(new RealWorld(loop, config, std::move(*disk), std::move(tokens)));
+  if (auto listening = world->listen(); !listening) return std::unexpected(listening.error());
+  if (auto recording = world->start_recording(); !recording) return std::unexpected(recording.error());
+  return world;
+}
+
+RealWorld::RealWorld(real::Loop& loop, const NodeConfig& config, std::unique_ptr<real::RealDisk> disk,
+                     std::vector<Token> tokens)
+    : loop_(loop),
+      config_(config),
+      tokens_(std::move(tokens)),
+      clock_(loop),
+      reactor_(loop),
+      transport_(reactor_, [](const std::string& line) { std::fprintf(stderr, "reel: %s\n", line.c_str()); }),
+      dialer_(loop.io().provider->getNetwork()),
+      disk_(std::move(disk)),
+      network_(transport_, dialer_, network_options(config_, tokens_)),
+      server_(transport_, server_options(config_, tokens_)),
+      ports_{clock_, network_, *disk_, server_, remote_} {}
+
+RealWorld::~RealWorld() = default;
+
+std::expected<void, std::string> RealWorld::listen() {
+  std::string why;
+  KJ_IF_MAYBE(exception, kj::runCatchingExceptions([&] {
+    auto address = loop_.io().provider->getNetwork().parseAddress(config_.listen.c_str()).wait(loop_.wait_scope());
+    server_.listen(address->listen());
+  })) {
+    why = reason_of(*exception);
+  }
+  if (why.empty()) return {};
+  return std::unexpected("cannot listen on " + config_.listen + ": " + why +
+                         "; stop whoever uses the port, or choose another one");
+}
+
+std::expected<void, std::string> RealWorld::start_recording() {
+  if (config_.record.empty()) return {};
+  auto writer = real::RecordingWriter::create(config_.record);
+  if (!writer) return std::unexpected(writer.error());
+  recording_ = std::move(*writer);
+  if (auto base = recording_->add_base(config_.dir); !base) return base;
+  recorder_ = std::make_unique<real::RecordingDisk>(*disk_, *recording_);
+  return {};
+}
+
+void RealWorld::attach(io::Host& host) {
+  clock_.attach(&host);
+  if (recorder_) {
+    recorder_->attach(&host);
+    disk_->attach(&recorder_->results());
+  } else {
+    disk_->attach(&host);
+  }
+  network_.attach(&host);
+  server_.attach(&host);
+}
+
+void RealWorld::go_online(const journal::Stamp& stamp) {
+  server_.set_incarnation(stamp.incarnation);
+  network_.set_incarnation(stamp.incarnation);
+  for (const PeerAddress& peer : config_.peers) {
+    if (peer.node != config_.node) network_.set_peer(peer.node, peer.address);
+  }
+}
+
+std::expected<std::unique_ptr<RealNode>, std::string> RealNode::start(
+    real::Loop& loop, const NodeConfig& config, std::function<void(const std::string&)> halted) {
+  auto world = RealWorld::open(loop, config);
+  if (!world) return std::unexpected(world.error());
+  auto node = std::make_unique<RealNode>();
+  node->world_ = std::move(*world);
+  node::DriverOptions options;
+  options.node = config.options;
+  options.cluster = config.cluster;
+  options.id = config.node;
+  options.entropy = random_bits();
+  options.peer_batch_codec = &wire::kPeerBatchCodec;
+  options.client_reply_codec = &wire::kClientReplyCodec;
+  options.booted = [raw = node->world_.get()](const journal::Stamp& stamp) { raw->go_online(stamp); };
+  node->driver_ = std::make_unique<node::Driver>(options, node->world_->ports(), nullptr, std::move(halted));
+  node->world_->attach(*node->driver_);
+  node->driver_->on_start();
+  return node;
+}
+
+namespace {
+
+// Runs a Formatter on a real disk.
+class FormatHost final : public io::Host {
+ public:
+  FormatHost(io::Disk& disk, journal::Formatter& formatter) : disk_(disk), formatter_(formatter) {}
+  void on_start() override {
+    formatter_.start(queue_);
+    submit();
+  }
+  void on_disk(io::DiskResult result) override {
+    formatter_.on_disk(result, queue_);
+    submit();
+  }
+
+ private:
+  void submit() {
+    std::vector<io::DiskRequest> requests;
+    requests.swap(queue_.requests());
+    for (io::DiskRequest& request : requests) disk_.submit(std::move(request));
+  }
+  io::Disk& disk_;
+  journal::Formatter& formatter_;
+  node::DiskQueue queue_;
+};
+
+}  // namespace
+
+std::expected<void, std::string> init_directory(const std::string& directory, const journal::SuperblockContent& who,
+                                                const std::vector<NodeId>& voters, std::uint32_t partitions,
+                                                const journal::Options& options) {
+  real::Loop loop;
+  real::DiskOptions disk_options;
+  disk_options.directory = directory;
+  disk_options.make_directory = true;
+  auto disk = real::RealDisk::open(loop, disk_options);
+  if (!disk) return std::unexpected(disk.error().text);
+  journal::Formatter formatter(who, options, initial_groups(voters, partitions));
+  FormatHost host(**disk, formatter);
+  (*disk)->attach(&host);
+  host.on_start();
+  if (!loop.run_until([&] { return formatter.done(); }, io::seconds(300))) {
+    return std::unexpected("the disk of '" + directory + "' did not answer for five minutes: check the device");
+  }
+  if (auto made = formatter.take(); !made) return std::unexpected("'" + directory + "': " + made.error().text);
+  return {};
+}
+
+}  // namespace reel::harness
