@@ -14,13 +14,6 @@ constexpr std::size_t kInFlightMax = 65'536;
 
 bool aligned(std::uint64_t value) { return value % io::kSectorBytes == 0; }
 
-bool allowed_name(const std::string& name) {
-  if (name.empty() || name.size() > 64) return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
-  });
-}
-
 bool names_a_file(io::DiskVerb verb) {
   return verb == io::DiskVerb::create || verb == io::DiskVerb::open || verb == io::DiskVerb::remove;
 }
@@ -207,7 +200,7 @@ void Disk::collect() {
 
 io::DiskStatus Disk::create(const Pending& pending, io::DiskResult& result) {
   const io::DiskRequest& request = pending.request;
-  if (!allowed_name(request.name)) return io::DiskStatus::refused;
+  if (!io::disk_name_allowed(request.name)) return io::DiskStatus::refused;
   if (visible_names_.contains(request.name)) return io::DiskStatus::exists;
   if (options_.capacity_bytes != 0 && used_bytes() + request.length > options_.capacity_bytes) {
     return io::DiskStatus::no_space;
@@ -229,7 +222,7 @@ io::DiskStatus Disk::create(const Pending& pending, io::DiskResult& result) {
 }
 
 io::DiskStatus Disk::open(const io::DiskRequest& request, io::DiskResult& result) {
-  if (!allowed_name(request.name)) return io::DiskStatus::refused;
+  if (!io::disk_name_allowed(request.name)) return io::DiskStatus::refused;
   const auto found = visible_names_.find(request.name);
   if (found == visible_names_.end()) return io::DiskStatus::not_found;
   handles_.emplace_back(request.file, found->second);
@@ -239,7 +232,7 @@ io::DiskStatus Disk::open(const io::DiskRequest& request, io::DiskResult& result
 
 io::DiskStatus Disk::remove(const Pending& pending) {
   const std::string& name = pending.request.name;
-  if (!allowed_name(name)) return io::DiskStatus::refused;
+  if (!io::disk_name_allowed(name)) return io::DiskStatus::refused;
   if (visible_names_.erase(name) == 0) return io::DiskStatus::not_found;
   names_.push_back({.create = false,
                     .name = name,
@@ -497,7 +490,7 @@ Disk::Page Disk::damaged(const Page& before, const Page& after, std::uint64_t ke
 // ---- inspection -------------------------------------------------------------------------------------------
 
 void Disk::install(const std::string& name, std::span<const std::byte> content, std::uint64_t size) {
-  REEL_CHECK(allowed_name(name) && handles_.empty() && in_flight_ == 0);
+  REEL_CHECK(io::disk_name_allowed(name) && handles_.empty() && in_flight_ == 0);
   const std::uint64_t bytes = std::max<std::uint64_t>(size, content.size());
   REEL_CHECK(bytes > 0 && bytes <= kFileBytesMax);
   const std::uint64_t pages = (bytes + io::kSectorBytes - 1) / io::kSectorBytes;

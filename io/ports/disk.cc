@@ -1,6 +1,15 @@
 #include "io/ports/disk.h"
 
+#include <algorithm>
+
 namespace reel::io {
+
+bool disk_name_allowed(std::string_view name) {
+  if (name.empty() || name.size() > 64 || name == "." || name == "..") return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
+  });
+}
 
 const char* name_of(DiskStatus status) {
   switch (status) {

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "io/ports/bytes.h"
@@ -42,7 +43,7 @@ struct DiskRequest {
   DiskOpId op;
   DiskVerb verb{};
   FileId file;
-  std::string name;           // list, create, open, remove; [a-z0-9.-]{1,64}
+  std::string name;           // create, open, remove; disk_name_allowed(), else `refused`
   std::uint64_t offset = 0;   // bytes
   std::uint64_t length = 0;   // bytes; for write the sum of the parts
   std::vector<Bytes> data;    // write only
@@ -59,6 +60,8 @@ enum class DiskStatus : std::uint8_t {
 };
 [[nodiscard]] const char* name_of(DiskStatus status);
 [[nodiscard]] const char* name_of(DiskVerb verb);
+// Names of a node's files: [a-z0-9.-]{1,64}, neither "." nor "..": no name leads out of the directory.
+[[nodiscard]] bool disk_name_allowed(std::string_view name);
 
 struct FileEntry {
   std::string name;

@@ -91,13 +91,6 @@ std::string holder_of(int lock) {
 
 }  // namespace
 
-bool disk_name_allowed(const std::string& name) {
-  if (name.empty() || name.size() > 64 || name == "." || name == "..") return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
-  });
-}
-
 DiskStatus disk_status_of(int error) {
   switch (error) {
     case 0: return DiskStatus::ok;
@@ -317,7 +310,7 @@ void RealDisk::begin_list(Operation& operation) {
 void RealDisk::begin_create(Operation& operation) {
   const io::DiskRequest& asked = operation.request;
   REEL_CHECK(asked.length > 0 && asked.length % io::kSectorBytes == 0);
-  if (!disk_name_allowed(asked.name)) return refuse(operation, DiskStatus::refused);
+  if (!io::disk_name_allowed(asked.name)) return refuse(operation, DiskStatus::refused);
   REEL_CHECK(files_.try_emplace(asked.file).second);
   on_worker(
       operation,
@@ -338,7 +331,7 @@ void RealDisk::begin_create(Operation& operation) {
 
 void RealDisk::begin_open(Operation& operation) {
   const io::DiskRequest& asked = operation.request;
-  if (!disk_name_allowed(asked.name)) return refuse(operation, DiskStatus::refused);
+  if (!io::disk_name_allowed(asked.name)) return refuse(operation, DiskStatus::refused);
   REEL_CHECK(files_.try_emplace(asked.file).second);
   on_worker(
       operation,
@@ -364,7 +357,7 @@ void RealDisk::begin_close(Operation& operation) {
 }
 
 void RealDisk::begin_remove(Operation& operation) {
-  if (!disk_name_allowed(operation.request.name)) return refuse(operation, DiskStatus::refused);
+  if (!io::disk_name_allowed(operation.request.name)) return refuse(operation, DiskStatus::refused);
   on_worker(
       operation,
       [directory = directory_, name = operation.request.name](NameResult& result) {

@@ -146,8 +146,6 @@ class RealDisk final : public io::Disk, private Flusher {
   std::unique_ptr<Workers> names_;  // one thread: names change in the order of their requests
 };
 
-// Allowed names of the node's files: [a-z0-9.-]{1,64}, not "." nor "..".
-[[nodiscard]] bool disk_name_allowed(const std::string& name);
 // What an errno of open, read, write, sync or unlink means to a node.
 [[nodiscard]] io::DiskStatus disk_status_of(int error);
 

@@ -176,7 +176,7 @@ class Reader {
     file.name = decoder.take_name();
     prefix = decoder.position();
     if (!decoder.ok() || prefix != body.size() || file.size > kRecordedFileMax) return false;
-    if (!disk_name_allowed(file.name) || base_.contains(file.name)) return false;
+    if (!io::disk_name_allowed(file.name) || base_.contains(file.name)) return false;
     base_.emplace(file.name, recording_.base.size());
     recording_.base.push_back(std::move(file));
     return true;
@@ -213,7 +213,7 @@ class Reader {
     if (!range_is_sane(request.offset, request.length)) return false;
     // Empty stands for a name that the disk refused. Others become files of an image: no path may hide in
     // them.
-    if (!request.name.empty() && !disk_name_allowed(request.name)) return false;
+    if (!request.name.empty() && !io::disk_name_allowed(request.name)) return false;
     const std::size_t length = body.size() - prefix;
     if (request.verb != io::DiskVerb::write) return push(std::move(record)) && length == 0;
     if (length == 0 || length != request.length) return false;
@@ -359,7 +359,7 @@ void RecordingWriter::submitted(const io::DiskRequest& request) {
       .put(request.offset)
       .put(request.length)
       // A name that the disk will refuse may be of any length.
-      .put_name(disk_name_allowed(request.name) ? request.name : std::string());
+      .put_name(io::disk_name_allowed(request.name) ? request.name : std::string());
   append(RecordKind::submitted, prefix.take(), request.data);
 }
 
@@ -382,7 +382,7 @@ std::expected<void, std::string> RecordingWriter::add_base(const std::string& di
   std::vector<io::FileEntry> entries;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    if (!entry.is_regular_file() || !disk_name_allowed(entry.path().filename().string())) continue;
+    if (!entry.is_regular_file() || !io::disk_name_allowed(entry.path().filename().string())) continue;
     entries.push_back({entry.path().filename().string(), entry.file_size()});
   }
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
