@@ -98,7 +98,7 @@ class Campaign {
       report_.faults[which].fired += run.faults[which].fired;
       report_.faults[which].noticed += run.faults[which].noticed;
     }
-    for (const std::string& mark : run.marks) ++report_.marks[mark];
+    for (const auto& [mark, count] : run.marks) ++report_.marks[mark];
     chains_[run.seed] = run.chain;
     if (!run.failure) return;
     ++report_.failures;

@@ -16,8 +16,8 @@ model::Transaction model_of(const log::Transaction& transaction) {
 
 }  // namespace
 
-Oracles::Oracles(std::vector<NodeId> voters, std::uint32_t partitions)
-    : consensus_(std::move(voters)), logs_(partitions) {}
+Oracles::Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::function<void(std::string_view)> marked)
+    : consensus_(std::move(voters)), logs_(partitions), marked_(std::move(marked)) {}
 
 void Oracles::on_step(const node::Node& node, const io::Now&, const node::Event&, const node::Effects& effects) {
   if (violation_) return;
@@ -26,11 +26,7 @@ void Oracles::on_step(const node::Node& node, const io::Now&, const node::Event&
 }
 
 void Oracles::on_note(NodeId node, Incarnation life, const node::Note& note) {
-  if (const auto* mark = std::get_if<node::NoteMark>(&note)) {
-    const std::string_view name(mark->name);
-    if (!marks_.contains(name)) marks_.emplace(name);
-    return;
-  }
+  if (const auto* mark = std::get_if<node::NoteMark>(&note)) return marked_(mark->name);
   if (const auto* booted = std::get_if<node::NoteBooted>(&note)) log_of(booted->group).restarted(node);
   take(consensus_.observe(node, life, note));
   if (const auto* applied = std::get_if<node::NoteApplied>(&note)) on_applied(node, *applied);

@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <optional>
-#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/consensus_oracle.h"
@@ -17,7 +17,8 @@ namespace reel::harness {
 
 class Oracles final : public node::StepObserver {
  public:
-  Oracles(std::vector<NodeId> voters, std::uint32_t partitions);
+  // `marked` hears of every coverage mark that the code under test reaches.
+  Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::function<void(std::string_view)> marked);
 
   // ---- from nodes
   void on_step(const node::Node& node, const io::Now& now, const node::Event& event,
@@ -29,14 +30,14 @@ class Oracles final : public node::StepObserver {
   void acknowledged(GroupId group, SessionId session, const CommittedRun& run);
   void feed_opened(GroupId group, NodeId reader, TxnId from);
   void fed(GroupId group, NodeId reader, const log::Transaction& transaction);
+  // A coverage mark that a client's logic reached.
+  void mark(std::string_view name) { marked_(name); }
   // At the end: everything acknowledged is on every node of the core.
   void finish(std::span<const NodeId> core);
   // A client's own complaint (a damaged or skipping feed, a refusal that cannot be).
   void complain(const std::string& oracle, const std::string& text);
 
   const std::optional<model::Violation>& violation() const { return violation_; }
-  // Coverage marks that the run reached, by name.
-  const std::set<std::string, std::less<>>& marks() const { return marks_; }
   const model::ConsensusOracle::Counters& consensus() const { return consensus_.counters(); }
   // Transactions that clients were told are committed.
   std::uint64_t acknowledged_total() const { return acknowledged_; }
@@ -50,7 +51,7 @@ class Oracles final : public node::StepObserver {
 
   model::ConsensusOracle consensus_;
   std::vector<model::LogOracle> logs_;  // by partition
-  std::set<std::string, std::less<>> marks_;
+  std::function<void(std::string_view)> marked_;
   std::optional<model::Violation> violation_;
   std::string complaint_;  // keeps the name of a complaint alive
   std::uint64_t acknowledged_ = 0;

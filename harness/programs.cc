@@ -30,6 +30,18 @@ std::uint32_t Content::header_of(Sequence sequence) const {
   return static_cast<std::uint32_t>(io::keyed_hash(seed_, {client_.value, sequence.value, 1}));
 }
 
+void RepeatMarks::tell(const client::Repeats& now, Oracles& oracles) {
+  auto tell = [&oracles](std::uint64_t& told, std::uint64_t count, const char* mark) {
+    while (told < count) ++told, oracles.mark(mark);
+  };
+  tell(told_.timed_out, now.timed_out, "client.timed_out");
+  tell(told_.failed, now.failed, "client.call_failed");
+  tell(told_.unavailable, now.unavailable, "client.unavailable");
+  tell(told_.not_leader, now.not_leader, "client.leader_changed");
+  tell(told_.overloaded, now.overloaded, "client.overloaded");
+  tell(told_.out_of_order, now.out_of_order, "client.out_of_order");
+}
+
 AppendProgram::AppendProgram(io::Ports& ports, NodeId self, const AppendPlan& plan, AppendMemory& memory,
                              Oracles& oracles, sim::Decisions& decisions)
     : Driver(ports, *plan.call_codec),
@@ -85,6 +97,7 @@ void AppendProgram::on_committed(const std::vector<CommittedRun>& runs) {
 }
 
 void AppendProgram::on_progress() {
+  repeats_.tell(appender()->repeats(), oracles_);
   if (appender()->failure()) {
     oracles_.complain("client-refused", std::string("an append ended with ") + name_of(appender()->failure()->code) +
                                             ": " + appender()->failure()->text);
@@ -107,6 +120,7 @@ void FeedProgram::on_transaction(const log::Transaction& transaction) {
 }
 
 void FeedProgram::on_progress() {
+  repeats_.tell(readers().front()->repeats(), oracles_);
   if (readers().front()->failure()) oracles_.complain("feed", *readers().front()->failure());
 }
 

@@ -48,6 +48,15 @@ struct AppendPlan {
   std::uint64_t content_seed = 0;
 };
 
+// Tells the oracles of calls that a client repeated since it told them last.
+class RepeatMarks {
+ public:
+  void tell(const client::Repeats& now, Oracles& oracles);
+
+ private:
+  client::Repeats told_;
+};
+
 class AppendProgram final : public client::Driver {
  public:
   AppendProgram(io::Ports& ports, NodeId self, const AppendPlan& plan, AppendMemory& memory, Oracles& oracles,
@@ -68,6 +77,7 @@ class AppendProgram final : public client::Driver {
   sim::Decisions& decisions_;
   Content content_;
   Sequence next_;              // the next to submit in this life
+  RepeatMarks repeats_;
 };
 
 struct FeedPlan {
@@ -87,6 +97,7 @@ class FeedProgram final : public client::Driver {
   GroupId group_;
   TxnId& position_;            // survives a crash: what was taken
   Oracles& oracles_;
+  RepeatMarks repeats_;
 };
 
 }  // namespace reel::harness

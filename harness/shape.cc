@@ -85,7 +85,6 @@ void draw_node(Draw& draw, node::NodeOptions& node) {
   if (draw.dimension(Place::election_timeout)) {
     group.election_timeout = io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::election_timeout, 50, 1000)));
   }
-  group.heartbeat_interval = group.election_timeout / static_cast<std::int64_t>(draw.range(Place::heartbeat, 4, 12));
   if (draw.dimension(Place::entry_bytes)) {
     group.entry_bytes_max = static_cast<std::uint32_t>(draw.log_range(Place::entry_bytes, 256, 1u << 16));
   }
@@ -165,6 +164,19 @@ ClientShape draw_client(Draw& draw, std::uint64_t client, std::uint32_t scale) {
   return shape;
 }
 
+// Timeouts that this network and these disks can keep, or a healthy cluster has no leader for long: being too slow for
+// one's timeouts is the business of net.delay and disk.latency.
+void fit_timeouts(Draw& draw, Shape& shape) {
+  const sim::NetworkOptions& network = shape.world.network;
+  const sim::DiskOptions& disk = shape.world.disk;
+  constexpr std::int64_t kTail = 6;  // means of an exponential that are hardly ever exceeded
+  const io::Duration round = (network.base_max + network.jitter_mean * kTail) * 2 + disk.write_base + disk.sync_base +
+                             disk.jitter_mean * kTail;
+  node::GroupOptions& group = shape.node.group;
+  group.election_timeout = std::max(group.election_timeout, round * 4);
+  group.heartbeat_interval = group.election_timeout / static_cast<std::int64_t>(draw.range(Place::heartbeat, 4, 12));
+}
+
 }  // namespace
 
 Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
@@ -206,6 +218,7 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
     disk.sync_base = disk.sync_base * factor;
     disk.jitter_mean = disk.jitter_mean * factor;
   }
+  fit_timeouts(draw, shape);
   return shape;
 }
 

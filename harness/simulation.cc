@@ -13,6 +13,10 @@ constexpr io::Duration kSettleMax = io::seconds(120);
 // Before faults begin: a first leader, so that storms do not all hit an empty cluster.
 constexpr io::Duration kQuietStart = io::milliseconds(400);
 
+// A node that reads its superblock hears no calls yet. Later lives of nodes meet clients at any moment; the first ones
+// do not, so that calm runs are calm.
+constexpr io::Duration kClientsWait = io::milliseconds(50);
+
 enum class Place : std::uint32_t { entropy = 100, clock_offset, client_nodes, client_seed, session };
 
 sim::ChoiceKey key(Place place, NodeId node, std::uint64_t counter = 0) {
@@ -31,7 +35,9 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   world_->decisions().override_with(overrides);
   for (std::uint32_t node = 1; node <= shape_.nodes; ++node) voters_.push_back(NodeId(node));
   partitions_ = shape_.log_clients > 0 ? 2 : 1;
-  oracles_ = std::make_unique<Oracles>(voters_, partitions_);
+  noticed_ = std::make_unique<Noticed>(world_->counters());
+  oracles_ = std::make_unique<Oracles>(voters_, partitions_,
+                                       [this](std::string_view mark) { noticed_->marked(mark, world_->time()); });
   world_->add_observer(this);
   add_nodes();
   add_appenders();
@@ -167,7 +173,11 @@ sim::FaultPlan Simulation::draw_plan() {
     for (const sim::FaultKind kind : *options_.faults) plan.allowed.set(static_cast<std::size_t>(kind));
   }
   if (options_.setting == Setting::calm) plan.allowed.reset();
-  if (options_.setting == Setting::harsh) plan.calm_permille = 0;
+  if (options_.setting == Setting::harsh) {
+    plan.calm_permille = 0;
+    plan.kind_permille = 1000;
+    plan.intensity = 2;
+  }
   sim::FaultPlan drawn = sim::FaultPlan::draw(world_->decisions(), plan);
   return drawn;
 }
@@ -179,6 +189,7 @@ const node::Driver* Simulation::driver(NodeId id) const {
 
 void Simulation::on_event(const sim::EventRecord& record) {
   if (record.kind == sim::EventKind::crash) oracles_->crashed(record.machine);
+  noticed_->at(record.time);
   check();
 }
 
@@ -190,7 +201,8 @@ void Simulation::check() {
 // ---- the run ------------------------------------------------------------------------------------------------------
 
 RunReport Simulation::run() {
-  world_->boot_all();
+  for (const NodeId id : voters_) world_->boot(id);
+  for (const NodeId id : clients_) world_->boot(id, kClientsWait);
   faults_->start();
   storm();
   if (!world_->failed()) heal_and_settle();
@@ -204,7 +216,7 @@ RunReport Simulation::run() {
   report.commits = oracles_->acknowledged_total();
   report.elections = oracles_->consensus().elections;
   report.faults = world_->counters();
-  report.marks = oracles_->marks();
+  report.marks = noticed_->marks();
   report.nodes = shape_.nodes;
   return report;
 }

@@ -9,11 +9,11 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "harness/log_client.h"
+#include "harness/noticed.h"
 #include "harness/oracles.h"
 #include "harness/programs.h"
 #include "harness/shape.h"
@@ -32,7 +32,7 @@ struct RunReport {
   std::uint64_t commits = 0;      // acknowledged transactions
   std::uint64_t elections = 0;
   sim::FaultCounters faults;
-  std::set<std::string, std::less<>> marks;
+  std::map<std::string, std::uint64_t> marks;  // how often each coverage mark was reached
   std::uint32_t nodes = 0;
 };
 
@@ -65,7 +65,6 @@ class Simulation final : private sim::Observer {
   void judge();
   void check();
   sim::FaultPlan draw_plan();
-  void count_noticed();
   std::string who_waits() const;
 
   SimulationOptions options_;
@@ -73,6 +72,7 @@ class Simulation final : private sim::Observer {
   Shape shape_;
   std::vector<NodeId> voters_;
   std::uint32_t partitions_ = 1;
+  std::unique_ptr<Noticed> noticed_;
   std::unique_ptr<Oracles> oracles_;
   sim::Ledger ledger_;
   std::unique_ptr<sim::Faults> faults_;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "io/ports/assert.h"
+#include "node/signs.h"
 
 namespace reel::node {
 namespace {
@@ -26,7 +27,8 @@ Group::Group(GroupId id, const GroupOptions& options, raft::Recovered recovered)
       noted_(recovered.hard_state),
       noted_durable_(core_.durable_index()),
       tail_first_(core_.last_index() + 1),
-      boot_commit_(recovered.commit) {
+      boot_commit_(recovered.commit),
+      found_log_(core_.last_index().value > 0) {
   deadlines_.fill(io::kNever);
 }
 
@@ -66,7 +68,13 @@ void Group::replay(Context& context) {
 
 void Group::run(const raft::Input& input, Context& context) {
   REEL_ASSERT(effects_.empty());
-  core_.step(input, effects_);
+  if (context.out.wants_notes) {
+    Signs signs(core_, input);
+    core_.step(input, effects_);
+    for (const char* sign : signs.after(core_, effects_)) note(NoteMark{sign}, context);
+  } else {
+    core_.step(input, effects_);
+  }
   raft::Output effects;
   effects.swap(effects_);
   const HardState now{core_.term(), core_.vote()};
@@ -129,10 +137,16 @@ void Group::handle(raft::SaveHardState& effect, Context& context) {
   saves_.push_back({effect.ticket, context.hard_states.save(id_, effect.state)});
 }
 
-void Group::handle(raft::Committed& effect, Context& context) { note(NoteCommitted{id_, effect.index}, context); }
+void Group::handle(raft::Committed& effect, Context& context) {
+  note(NoteCommitted{id_, effect.index}, context);
+  if (core_.durable_index() < effect.index) {
+    note(NoteMark{core_.role() == Role::leader ? "group.leader_disk_is_last" : "group.commit_before_own_disk"}, context);
+  }
+}
 
 void Group::handle(raft::RoleChanged& effect, Context& context) {
   note(NoteRole{id_, effect.role, effect.term, effect.leader}, context);
+  found_leader_ = found_leader_ || effect.leader != NodeId();
   overlay_.clear();
   if (effect.role != Role::leader) {
     fail_clients(context);
@@ -161,6 +175,12 @@ bool Group::fire_timers(Context& context) {
   bool fired = false;
   for (std::size_t i = 0; i < raft::kTimers; ++i) {
     if (deadlines_[i] > context.now.monotonic) continue;
+    if (context.now.monotonic - deadlines_[i] > options_.heartbeat_interval) {
+      note(NoteMark{"group.timer_late"}, context);  // this process, or its machine, stood still
+    }
+    if (static_cast<raft::Timer>(i) == raft::Timer::election && !found_leader_ && found_log_) {
+      note(NoteMark{"group.nobody_leads_after_boot"}, context);
+    }
     deadlines_[i] = io::kNever;
     run(raft::TimedOut{static_cast<raft::Timer>(i)}, context);
     fired = true;
@@ -438,8 +458,11 @@ void Group::evict() {
   }
 }
 
-// Asks for a chunk of bodies from `index` on, and for the chunks behind it, unless they are on their way.
+// Asks for a chunk of bodies from `index` on, and for the chunks behind it, unless they are on their way. All that is on
+// its way together fits into the cache, or else each chunk would drive out the one before it.
 void Group::want(Index index, Context& context) {
+  const std::uint64_t chunk_bytes =
+      std::min<std::uint64_t>(options_.read_chunk_bytes, options_.read_cache_bytes / options_.reads_in_flight_max);
   Index at = index;
   while (reads_.size() < options_.reads_in_flight_max && at <= core_.last_index()) {
     bool moved = true;
@@ -456,7 +479,7 @@ void Group::want(Index index, Context& context) {
     if (at > core_.last_index() || at - index > 4096) return;
     ReadInFlight read{at, {}, {}};
     std::uint64_t bytes = 0;
-    for (Index i = at; i <= core_.last_index() && bytes < options_.read_chunk_bytes && body_of(i) == nullptr; ++i) {
+    for (Index i = at; i <= core_.last_index() && (i == at || bytes < chunk_bytes) && body_of(i) == nullptr; ++i) {
       const auto identity = core_.at(i);
       const auto location = context.journal.find(id_, i);
       REEL_ASSERT(identity.has_value());
@@ -510,6 +533,11 @@ bool Group::on_read(const io::DiskResult& result, Context& context) {
     read_cache_.emplace(index, std::move(*payload));
     read_order_.push_back(index);
   }
+  return true;
+}
+
+// At the end of a turn only: whoever waited for what was just read has seen it by then, however small the cache is.
+void Group::trim_read_cache() {
   while (read_bytes_ > options_.read_cache_bytes && read_order_.size() > 1) {
     const auto oldest = read_cache_.find(read_order_.front());
     read_order_.pop_front();
@@ -517,7 +545,6 @@ bool Group::on_read(const io::DiskResult& result, Context& context) {
     read_bytes_ -= oldest->second.size();
     read_cache_.erase(oldest);
   }
-  return true;
 }
 
 bool Group::apply(Context& context) {
@@ -547,26 +574,28 @@ bool Group::apply(Context& context) {
   return any;
 }
 
-// Puts bodies behind the identities of an append; false while one of them has to come from disk. Entries that left
-// the log meanwhile end the message early: the follower takes a shorter append as it is.
+// Puts bodies behind the identities of an append; false while one of them has to come from disk. It keeps those that it
+// has, so a message that is larger than the read cache is filled all the same. Entries that left the log meanwhile end
+// the message early: the follower takes a shorter append as it is.
 bool Group::fill(PeerMessage& message, Context& context) {
   AppendRequest* append = entries_of(message);
   if (append == nullptr) return true;
+  std::optional<Index> missing;
   for (std::size_t i = 0; i < append->entries.size(); ++i) {
     Entry& entry = append->entries[i];
     if (entry.identity.size == 0 || !entry.payload.empty()) continue;
     if (core_.at(entry.identity.index) != entry.identity) {
       append->entries.resize(i);
-      return true;
+      break;
     }
-    const Bytes* body = body_of(entry.identity.index);
-    if (body == nullptr) {
-      want(entry.identity.index, context);
-      return false;
+    if (const Bytes* body = body_of(entry.identity.index)) {
+      entry.payload = *body;
+    } else if (!missing) {
+      missing = entry.identity.index;
     }
-    entry.payload = *body;
   }
-  return true;
+  if (missing) want(*missing, context);
+  return !missing;
 }
 
 bool Group::retry_sends(Context& context) {
@@ -669,6 +698,7 @@ bool Group::pump(Context& context) {
   if (failure_) return false;
   if (!replayed_) {
     replay(context);
+    trim_read_cache();
     return false;
   }
   bool any = fire_timers(context);
@@ -681,6 +711,7 @@ bool Group::pump(Context& context) {
   any |= propose(context);
   if (!feeds_.empty() && (advanced || bodies || feed_deadline_ <= context.now.monotonic)) any |= answer_feeds(context);
   if (!reads_ready_.empty()) any |= answer_reads(context);
+  trim_read_cache();
   return any;
 }
 

@@ -157,6 +157,7 @@ class Group {
   void remember(Index index, journal::Body body);
   void forget_from(Index index);
   void evict();
+  void trim_read_cache();
   void want(Index index, Context& context);
   bool apply(Context& context);
   bool retry_sends(Context& context);
@@ -213,6 +214,8 @@ class Group {
   std::vector<WaitingRead> reads_ready_;
 
   Index boot_commit_;             // replay: apply up to here
+  bool found_log_ = false;        // this is not the node's first life
+  bool found_leader_ = false;     // in this life somebody led
   Index replay_next_{1};
   bool boot_noted_ = false;
   bool replayed_ = false;

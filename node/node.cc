@@ -89,6 +89,7 @@ void Node::step(const io::Now& now, const Event& event, Effects& out) {
       for (auto& group : groups_) group->on_peer_reset(up->peer, shared);
     }
     if (const auto* down = std::get_if<PeerDown>(&event)) {
+      if (out.wants_notes) out.notes.push_back(NoteMark{"node.connection_lost"});
       for (auto& group : groups_) group->on_peer_reset(down->peer, shared);
     }
     if (const auto* cancelled = std::get_if<Cancelled>(&event)) {
@@ -117,7 +118,7 @@ void Node::continue_boot(const io::Now& now, Effects& out) {
   auto recovered = recovery_->take();
   recovery_.reset();
   if (!recovered) return halt(recovered.error().text, out);
-  if (recovered->cut_records > 0 && out.wants_notes) out.notes.push_back(NoteMark{"journal.cut"});
+  if (out.wants_notes) note_recovery(*recovered, out);
   std::map<GroupId, journal::GroupLog> logs;
   for (const auto& [id, group_log] : recovered->groups) logs[id].entries = group_log.entries;
   journal_.emplace(options_.journal, stamp_, std::move(*recovered));
@@ -134,6 +135,16 @@ void Node::continue_boot(const io::Now& now, Effects& out) {
     groups_.push_back(std::make_unique<Group>(id, options, std::move(state)));
   }
   manifest_at_ = now.monotonic + options_.manifest_interval;
+}
+
+// What the disk of an earlier life told.
+void Node::note_recovery(const journal::Recovered& recovered, Effects& out) const {
+  auto mark = [&out](const char* name) { out.notes.push_back(NoteMark{name}); };
+  if (recovered.last_life.value > 0) mark("journal.found");
+  if (recovered.cut_records > 0) mark("journal.cut");
+  if (recovered.mark_due) mark("journal.kept_above_the_mark");
+  // The life before this one raised the incarnation and died before it had opened the journal.
+  if (recovered.last_life.value + 1 < stamp_.incarnation.value) mark("journal.life_without_opening");
 }
 
 void Node::on_disk(const io::DiskResult& result, const io::Now& now, Effects& out) {
@@ -182,6 +193,7 @@ void Node::on_request_early(const Request& request, Effects& out) const {
     out.replies.push_back({request.call, status()});
     return;
   }
+  if (out.wants_notes) out.notes.push_back(NoteMark{"node.call_while_recovering"});
   CallError error = error_of(ErrorCode::unavailable, "the node is still recovering: repeat the request soon");
   error.retry_after = io::milliseconds(50);
   out.replies.push_back({request.call, std::move(error)});

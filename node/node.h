@@ -80,6 +80,7 @@ class Node {
   void on_request(const Request& request, Context& context);
   void on_request_early(const Request& request, Effects& out) const;
   void continue_boot(const io::Now& now, Effects& out);
+  void note_recovery(const journal::Recovered& recovered, Effects& out) const;
   void settle(const io::Now& now, Effects& out);
   void keep_tables(const io::Now& now, Effects& out);
   void merge_sends(Effects& out) const;

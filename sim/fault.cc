@@ -470,8 +470,8 @@ io::Duration span_of(std::uint64_t ns) { return io::nanoseconds(static_cast<std:
 constexpr std::uint64_t kMs = 1'000'000;
 
 std::uint32_t PlanDraw::programs_of(FaultKind kind) {
-  if (is_cut(kind)) return static_cast<std::uint32_t>(range(kind, 0, 1, 1, 3));
-  if (is_rate(kind)) return static_cast<std::uint32_t>(range(kind, 0, 1, 1, 2));
+  if (is_cut(kind)) return static_cast<std::uint32_t>(range(kind, 0, 1, 1, 3)) * options_.intensity;
+  if (is_rate(kind)) return static_cast<std::uint32_t>(range(kind, 0, 1, 1, 2)) * options_.intensity;
   return 1;
 }
 
@@ -533,7 +533,8 @@ void PlanDraw::fill_cut(FaultProgram& program, std::uint32_t number) {
 
 void PlanDraw::fill_strikes(FaultProgram& program, std::uint32_t number) {
   const auto between = [&](std::uint64_t often, std::uint64_t seldom) {
-    program.mean = span_of(std::max(range(program.kind, number, 7, phase() / often, phase() / seldom), kMs));
+    const std::uint64_t mean = range(program.kind, number, 7, phase() / often, phase() / seldom);
+    program.mean = span_of(std::max(mean / options_.intensity, kMs));
   };
   const auto lasting = [&](std::uint64_t low_ms, std::uint64_t high_ms) {
     program.length = span_of(range(program.kind, number, 8, low_ms * kMs, high_ms * kMs));
@@ -600,7 +601,7 @@ FaultPlan FaultPlan::draw(Decisions& decisions, const PlanOptions& options) {
   if (draw.permille(0, options.calm_permille)) return plan;
   FaultSet on;
   for (std::size_t i = 0; i < kFaultKinds; ++i)
-    on[i] = options.allowed[i] && draw.permille(1 + static_cast<std::uint32_t>(i), 500);
+    on[i] = options.allowed[i] && draw.permille(1 + static_cast<std::uint32_t>(i), options.kind_permille);
   const auto index = [](FaultKind kind) { return static_cast<std::size_t>(kind); };
   // What a crash does to a disk needs a crash.
   const bool disk_crash = on[index(FaultKind::disk_crash_loss)] || on[index(FaultKind::disk_crash_torn)] ||

@@ -53,8 +53,13 @@ class FaultCounters {
   FaultCount& operator[](FaultKind kind) { return counts_[static_cast<std::size_t>(kind)]; }
   const FaultCount& operator[](FaultKind kind) const { return counts_[static_cast<std::size_t>(kind)]; }
   void arm(FaultKind kind) { ++(*this)[kind].armed; }
-  void fire(FaultKind kind) { ++(*this)[kind].fired; }
+  void fire(FaultKind kind) {
+    ++(*this)[kind].fired;
+    ++fires_;
+  }
   void notice(FaultKind kind) { ++(*this)[kind].noticed; }
+  // How often fire() was called: a cheap way to see that something happened.
+  std::uint64_t fires() const { return fires_; }
   std::uint64_t fired_total() const {
     std::uint64_t total = 0;
     for (const FaultCount& count : counts_) total += count.fired;
@@ -63,6 +68,7 @@ class FaultCounters {
 
  private:
   std::array<FaultCount, kFaultKinds> counts_{};
+  std::uint64_t fires_ = 0;
 };
 
 }  // namespace reel::sim

@@ -92,7 +92,7 @@ Exit SimCommand::run_one(const SimulationOptions& options) const {
   report.elections = run.elections;
   report.faults = run.faults;
   report.chain = run.chain;
-  for (const std::string& mark : run.marks) report.marks[mark] = 1;
+  report.marks = run.marks;
   if (run.failure) {
     report.failing.push_back(
         {run.seed, run.failure->oracle, run.failure->signature, run.failure->text, trace});

@@ -45,6 +45,7 @@ void Appender::pump(const io::Now& now, Calls& out) {
   if (failure_) return;
   for (const Chunk& chunk : chunks_) {
     if (chunk.call.value != 0 && chunk.expires <= now.monotonic) {
+      ++repeats_.timed_out;
       fall_back(NodeId(), options_.backoff_min, now, out);
       break;
     }
@@ -112,19 +113,27 @@ bool Appender::on_reply(io::CallId call, const ClientReply& reply, const io::Now
 
 bool Appender::on_failed(io::CallId call, const io::Now& now, Calls& out) {
   if (call.value == 0 || find(call) == nullptr) return false;
+  ++repeats_.failed;
   fall_back(NodeId(), options_.backoff_min, now, out);
   return true;
 }
 
 void Appender::on_error(const CallError& error, const io::Now& now, Calls& out) {
   switch (error.code) {
-    case ErrorCode::not_leader: return fall_back(error.hint, options_.backoff_min, now, out);
-    case ErrorCode::overloaded: return fall_back(target(), std::max(error.retry_after, options_.backoff_min), now, out);
+    case ErrorCode::not_leader:
+      if (pipelining_) ++repeats_.not_leader;
+      return fall_back(error.hint, options_.backoff_min, now, out);
+    case ErrorCode::overloaded:
+      ++repeats_.overloaded;
+      return fall_back(target(), std::max(error.retry_after, options_.backoff_min), now, out);
     case ErrorCode::out_of_order:
+      ++repeats_.out_of_order;
       // A hole: a call was lost or overtaken on its way. All unanswered calls are kept, so going back is always possible.
       return fall_back(target(), options_.backoff_min, now, out);
     case ErrorCode::unavailable:
-    case ErrorCode::deadline_exceeded: return fall_back(NodeId(), error.retry_after, now, out);
+    case ErrorCode::deadline_exceeded:
+      ++repeats_.unavailable;
+      return fall_back(NodeId(), error.retry_after, now, out);
     case ErrorCode::too_large:
     case ErrorCode::expired:
     case ErrorCode::unauthorized:

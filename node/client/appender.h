@@ -64,6 +64,7 @@ class Appender {
   // Set when going on makes no sense (unauthorized, no such partition, expired): nothing is sent any more.
   const std::optional<CallError>& failure() const { return failure_; }
   std::uint64_t retries() const { return retries_; }
+  const Repeats& repeats() const { return repeats_; }
   NodeId target() const { return options_.nodes[target_]; }
 
  private:
@@ -94,6 +95,7 @@ class Appender {
   std::size_t target_ = 0;
   std::uint32_t failures_ = 0;         // in a row
   std::uint64_t retries_ = 0;
+  Repeats repeats_;
   io::Instant resume_at_{INT64_MIN};
   std::optional<CallError> failure_;
 };

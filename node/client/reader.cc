@@ -15,6 +15,7 @@ void Reader::pump(const io::Now& now, Calls& out) {
   if (call_.value != 0) {
     if (expires_ > now.monotonic) return;
     out.cancel(call_);
+    ++repeats_.timed_out;
     fall_back(now);
   }
   if (now.monotonic < resume_at_) return;
@@ -48,12 +49,14 @@ bool Reader::on_reply(io::CallId call, const ClientReply& reply, const io::Now& 
     failure_ = error->text;
     return true;
   }
+  ++repeats_.unavailable;
   fall_back(now);
   return true;
 }
 
 bool Reader::on_failed(io::CallId call, const io::Now& now, Calls&) {
   if (call.value == 0 || call != call_) return false;
+  ++repeats_.failed;
   fall_back(now);
   return true;
 }

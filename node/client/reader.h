@@ -54,6 +54,7 @@ class Reader {
   bool caught_up() const { return entries_.empty() && answered_ && next_ >= high_water_; }
   const std::optional<std::string>& failure() const { return failure_; }  // damage or refusal: nothing more comes
   NodeId target() const { return options_.nodes[target_]; }
+  const Repeats& repeats() const { return repeats_; }
 
  private:
   bool accept(const log::Transaction& transaction);
@@ -69,6 +70,7 @@ class Reader {
   std::size_t target_ = 0;
   std::uint32_t failures_ = 0;
   bool answered_ = false;
+  Repeats repeats_;
   std::optional<std::string> failure_;
 };
 
