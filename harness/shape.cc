@@ -117,6 +117,8 @@ void draw_node(Draw& draw, node::NodeOptions& node) {
 void draw_journal(Draw& draw, node::NodeOptions& node) {
   journal::Options& journal = node.journal;
   journal.file_bytes = 1u << 20;
+  journal.hard_state_pages = 1;  // room for more groups than any simulated cluster has
+  journal.manifest_pages = 1;
   if (draw.dimension(Place::journal_file)) {
     journal.file_bytes = std::uint64_t{1} << draw.range(Place::journal_file, 18, 22);
   }
