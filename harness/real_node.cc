@@ -69,6 +69,9 @@ std::expected<std::unique_ptr<RealWorld>, std::string> RealWorld::open(real::Loo
   std::unique_ptr<RealWorld> world(new RealWorld(loop, config, std::move(*disk), std::move(tokens)));
   if (auto listening = world->listen(); !listening) return std::unexpected(listening.error());
   if (auto recording = world->start_recording(); !recording) return std::unexpected(recording.error());
+  io::Disk* used = world->disk_.get();
+  if (world->recorder_) used = &world->recorder_->disk();
+  world->ports_.emplace(io::Ports{world->clock_, world->network_, *used, world->server_, world->remote_});
   return world;
 }
 
@@ -83,8 +86,7 @@ RealWorld::RealWorld(real::Loop& loop, const NodeConfig& config, std::unique_ptr
       dialer_(loop.io().provider->getNetwork()),
       disk_(std::move(disk)),
       network_(transport_, dialer_, network_options(config_, tokens_)),
-      server_(transport_, server_options(config_, tokens_)),
-      ports_{clock_, network_, *disk_, server_, remote_} {}
+      server_(transport_, server_options(config_, tokens_)) {}
 
 RealWorld::~RealWorld() = default;
 
@@ -92,7 +94,7 @@ std::expected<void, std::string> RealWorld::listen() {
   std::string why;
   KJ_IF_MAYBE(exception, kj::runCatchingExceptions([&] {
     auto address = loop_.io().provider->getNetwork().parseAddress(config_.listen.c_str()).wait(loop_.wait_scope());
-    server_.listen(address->listen());
+    receiver_ = address->listen();
   })) {
     why = reason_of(*exception);
   }
@@ -103,11 +105,9 @@ std::expected<void, std::string> RealWorld::listen() {
 
 std::expected<void, std::string> RealWorld::start_recording() {
   if (config_.record.empty()) return {};
-  auto writer = real::RecordingWriter::create(config_.record);
-  if (!writer) return std::unexpected(writer.error());
-  recording_ = std::move(*writer);
-  if (auto base = recording_->add_base(config_.dir); !base) return base;
-  recorder_ = std::make_unique<real::RecordingDisk>(*disk_, *recording_);
+  auto recorder = NodeRecorder::start(config_.record, config_.dir, *disk_);
+  if (!recorder) return std::unexpected(recorder.error());
+  recorder_ = std::move(*recorder);
   return {};
 }
 
@@ -126,6 +126,8 @@ void RealWorld::attach(io::Host& host) {
 void RealWorld::go_online(const journal::Stamp& stamp) {
   server_.set_incarnation(stamp.incarnation);
   network_.set_incarnation(stamp.incarnation);
+  // Whoever connected before waits in the kernel's queue: there was no node yet to answer.
+  server_.listen(kj::mv(receiver_));
   for (const PeerAddress& peer : config_.peers) {
     if (peer.node != config_.node) network_.set_peer(peer.node, peer.address);
   }
@@ -145,7 +147,8 @@ std::expected<std::unique_ptr<RealNode>, std::string> RealNode::start(
   options.peer_batch_codec = &wire::kPeerBatchCodec;
   options.client_reply_codec = &wire::kClientReplyCodec;
   options.booted = [raw = node->world_.get()](const journal::Stamp& stamp) { raw->go_online(stamp); };
-  node->driver_ = std::make_unique<node::Driver>(options, node->world_->ports(), nullptr, std::move(halted));
+  node->driver_ = std::make_unique<node::Driver>(options, node->world_->ports(), node->world_->recorder(),
+                                                  std::move(halted));
   node->world_->attach(*node->driver_);
   node->driver_->on_start();
   return node;

@@ -5,13 +5,14 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "harness/node_config.h"
+#include "harness/node_recorder.h"
 #include "io/real/clock.h"
 #include "io/real/disk.h"
 #include "io/real/event_loop.h"
-#include "io/real/recording_disk.h"
 #include "io/real/rpc_network.h"
 #include "io/real/rpc_server.h"
 #include "node/driver.h"
@@ -28,17 +29,19 @@ class NoRemote final : public io::Remote {
 // The parts of a real node that do not depend on which host runs on it (a replica, or the writers of `bench floor`).
 class RealWorld {
  public:
-  // Opens the directory, listens, and connects to the peers. The error is one sentence.
+  // Opens the directory and takes the port. The error is one sentence.
   [[nodiscard]] static std::expected<std::unique_ptr<RealWorld>, std::string> open(real::Loop& loop,
                                                                                    const NodeConfig& config);
   ~RealWorld();
 
-  io::Ports& ports() { return ports_; }
+  io::Ports& ports() { return *ports_; }
   // Events go to this host from now on; it is started by the caller.
   void attach(io::Host& host);
-  // Peers and clients are told this life, and connections to peers begin.
+  // From now on peers and clients are served and told this life, and connections to peers begin. Once.
   void go_online(const journal::Stamp& stamp);
   const std::string& notice() const { return disk_->notice(); }
+  // Watches the node's steps when its configuration asks for a recording; else nullptr.
+  NodeRecorder* recorder() { return recorder_.get(); }
 
  private:
   RealWorld(real::Loop& loop, const NodeConfig& config, std::unique_ptr<real::RealDisk> disk,
@@ -54,12 +57,12 @@ class RealWorld {
   real::Transport transport_;
   real::SocketDialer dialer_;
   std::unique_ptr<real::RealDisk> disk_;
-  std::unique_ptr<real::RecordingWriter> recording_;
-  std::unique_ptr<real::RecordingDisk> recorder_;
+  std::unique_ptr<NodeRecorder> recorder_;
   real::RpcNetwork network_;
   real::RpcServer server_;
+  kj::Own<kj::ConnectionReceiver> receiver_;  // until go_online()
   NoRemote remote_;
-  io::Ports ports_;
+  std::optional<io::Ports> ports_;
 };
 
 class RealNode {

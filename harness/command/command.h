@@ -34,6 +34,7 @@ void add_up(CLI::App& app, Run& run);
 void add_append(CLI::App& app, Run& run);
 void add_feed(CLI::App& app, Run& run);
 void add_status(CLI::App& app, Run& run);
+void add_disk(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 
 // Parses, runs, and turns errors into exit statuses.
