@@ -102,7 +102,8 @@ class Campaign {
     chains_[run.seed] = run.chain;
     if (!run.failure) return;
     ++report_.failures;
-    report_.failing.push_back({run.seed, run.failure->oracle, run.failure->signature, run.failure->text, trace});
+    report_.failing.push_back(
+        {run.seed, run.failure->oracle, run.failure->signature, run.failure->text, trace});
   }
 
   void finish(Clock::time_point start) {

@@ -14,13 +14,13 @@
 namespace reel::harness {
 
 struct CampaignOptions {
-  SimulationOptions simulation;       // its seed is replaced
+  SimulationOptions simulation;  // its seed is replaced
   std::uint64_t first_seed = 1;
-  std::uint64_t last_seed = 1;        // inclusive
+  std::uint64_t last_seed = 1;  // inclusive
   std::uint32_t jobs = 1;
-  double minutes = 0;                 // > 0: stop starting seeds after this long
-  std::string trace_directory;        // failing runs are recorded here; empty: not recorded
-  std::uint32_t failures_max = 20;    // stop after this many failing seeds
+  double minutes = 0;               // > 0: stop starting seeds after this long
+  std::string trace_directory;      // failing runs are recorded here; empty: not recorded
+  std::uint32_t failures_max = 20;  // stop after this many failing seeds
 };
 
 struct FailingSeed {
@@ -28,7 +28,7 @@ struct FailingSeed {
   std::string oracle;
   std::string signature;
   std::string text;
-  std::string trace;                  // path, or empty
+  std::string trace;  // path, or empty
 };
 
 struct CampaignReport {
@@ -40,10 +40,10 @@ struct CampaignReport {
   std::uint64_t commits = 0;
   std::uint64_t elections = 0;
   sim::FaultCounters faults;
-  std::map<std::string, std::uint64_t> marks;   // seeds that reached the mark
-  std::vector<FailingSeed> failing;             // in order of seed
-  std::vector<std::string> missing;             // due fault kinds that never fired or were never noticed
-  std::uint64_t chain = 0;                      // of all seeds' chains, in order
+  std::map<std::string, std::uint64_t> marks;  // seeds that reached the mark
+  std::vector<FailingSeed> failing;            // in order of seed
+  std::vector<std::string> missing;            // due fault kinds that never fired or were never noticed
+  std::uint64_t chain = 0;                     // of all seeds' chains, in order
   // Per seed, for medians.
   std::vector<std::uint64_t> commits_of, elections_of, faults_of;
   bool interrupted = false;

@@ -64,7 +64,8 @@ class LogClient {
   template <class Result>
   Result insist(sim::FiberHost& host, const ClientCall& call) {
     for (std::uint32_t attempt = 0;; ++attempt) {
-      const auto reply = host.call(plan_.nodes[target_], io::Parcel::of(call, *plan_.call_codec), plan_.call_timeout);
+      const auto reply =
+          host.call(plan_.nodes[target_], io::Parcel::of(call, *plan_.call_codec), plan_.call_timeout);
       NodeId hint;
       if (reply && reply->is<ClientReply>()) {
         const ClientReply& body = reply->get<ClientReply>();
@@ -103,7 +104,8 @@ class LogClient {
     const std::size_t operation = begin(model::log_verb::kAppend, {value, 0});
     const AppendResult result = insist<AppendResult>(host, call);
     if (result.runs.size() != 1 || result.runs[0].count != 1) {
-      return oracles_.complain("client-answer", "an append of one transaction was answered with several runs");
+      return oracles_.complain("client-answer",
+                               "an append of one transaction was answered with several runs");
     }
     oracles_.acknowledged(plan_.group, session_, result.runs[0]);
     end(operation, {result.runs[0].id.value, 0});
@@ -145,8 +147,9 @@ class LogClient {
 
 }  // namespace
 
-std::unique_ptr<io::Host> make_log_client(io::Ports& ports, const LogClientPlan& plan, LogClientMemory& memory,
-                                          Oracles& oracles, sim::Decisions& decisions) {
+std::unique_ptr<io::Host> make_log_client(io::Ports& ports, const LogClientPlan& plan,
+                                          LogClientMemory& memory, Oracles& oracles,
+                                          sim::Decisions& decisions) {
   auto client = std::make_shared<LogClient>(plan, memory, oracles, decisions);
   return std::make_unique<sim::FiberHost>(ports, [client](sim::FiberHost& host) { client->run(host); });
 }
@@ -169,8 +172,9 @@ LogVerdict judge_log_histories(const std::vector<std::unique_ptr<LogClientMemory
   } else if (result.verdict == model::Verdict::illegal) {
     verdict.legal = false;
     const model::Operation& offender = history[result.offender];
-    verdict.text = "no order of the clients' operations explains what process " + std::to_string(offender.process) +
-                   " saw between " + std::to_string(offender.call) + " and " + std::to_string(offender.returned) + " ns";
+    verdict.text = "no order of the clients' operations explains what process " +
+                   std::to_string(offender.process) + " saw between " + std::to_string(offender.call) +
+                   " and " + std::to_string(offender.returned) + " ns";
   } else if (const auto wrong = model::check_witness(sequential, history, result.order)) {
     verdict.legal = false;
     verdict.text = "the checker's own witness is wrong: " + *wrong;

@@ -18,11 +18,11 @@ namespace reel::harness {
 // Survives the client's crashes.
 struct LogClientMemory {
   std::vector<model::Operation> history;
-  std::uint32_t operations = 0;   // begun
+  std::uint32_t operations = 0;  // begun
   std::uint32_t answered = 0;
-  std::uint32_t lost = 0;         // open for ever: the client crashed meanwhile
+  std::uint32_t lost = 0;  // open for ever: the client crashed meanwhile
   std::uint64_t lives = 0;
-  std::uint64_t values = 0;       // appended or tried
+  std::uint64_t values = 0;  // appended or tried
   // The prefix that it has read: how long, its digest, and what it saw there.
   TxnId position;
   std::uint64_t digest = 0;
@@ -48,7 +48,7 @@ struct LogClientPlan {
 // Judges what all log clients of one partition saw; a sentence if it cannot be explained.
 struct LogVerdict {
   bool legal = true;
-  bool known = true;   // false: the budget of the checker was used up
+  bool known = true;  // false: the budget of the checker was used up
   std::string text;
 };
 [[nodiscard]] LogVerdict judge_log_histories(const std::vector<std::unique_ptr<LogClientMemory>>& memories);

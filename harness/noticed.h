@@ -2,8 +2,9 @@
 // under test, on a branch that a healthy run does not take; harness/noticed_test.cc proves this for each rule: the mark
 // is absent from calm runs, and a run with this kind alone reaches it.
 //
-// A mark counts for a kind if that kind fired at most `within` before it, and each firing is noticed at most once: so
-// noticed <= fired, and what another fault caused long after is not credited.
+// A mark counts for a kind if that kind fired at most kNoticedWithin before it, and each firing is noticed at most once: so
+// noticed <= fired, and what another fault caused long after is not credited. A mark that several faults lead to counts
+// only during the storm: afterwards nodes outside the core break for good, which is no fault of the catalogue.
 #pragma once
 
 #include <array>
@@ -22,8 +23,10 @@ namespace reel::harness {
 struct NoticeRule {
   sim::FaultKind kind{};
   const char* mark = nullptr;
-  io::Duration within;
+  bool names_its_cause = false;  // nothing else leads there: it counts whenever it comes after the fault
 };
+// The others count if they come so soon after the fault.
+inline constexpr io::Duration kNoticedWithin = io::seconds(3);
 [[nodiscard]] std::span<const NoticeRule> notice_rules();
 
 class Noticed {
@@ -37,6 +40,7 @@ class Noticed {
       look(now);
   }
   void marked(std::string_view name, io::Instant now);
+  void storm_is_over() { storm_ = false; }
   // How often each mark was reached.
   [[nodiscard]] std::map<std::string, std::uint64_t> marks() const;
 
@@ -48,6 +52,7 @@ class Noticed {
   void look(io::Instant now);
 
   sim::FaultCounters& counters_;
+  bool storm_ = true;
   std::uint64_t fires_ = 0;
   std::array<std::uint64_t, sim::kFaultKinds> fired_{};
   std::array<io::Instant, sim::kFaultKinds> fired_at_{};

@@ -16,10 +16,12 @@ model::Transaction model_of(const log::Transaction& transaction) {
 
 }  // namespace
 
-Oracles::Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::function<void(std::string_view)> marked)
+Oracles::Oracles(std::vector<NodeId> voters, std::uint32_t partitions,
+                 std::function<void(std::string_view)> marked)
     : consensus_(std::move(voters)), logs_(partitions), marked_(std::move(marked)) {}
 
-void Oracles::on_step(const node::Node& node, const io::Now&, const node::Event&, const node::Effects& effects) {
+void Oracles::on_step(const node::Node& node, const io::Now&, const node::Event&,
+                      const node::Effects& effects) {
   if (violation_) return;
   const NodeId id = node.stamp().node;
   for (const node::Note& note : effects.notes) on_note(id, node.stamp().incarnation, note);
@@ -55,7 +57,9 @@ void Oracles::acknowledged(GroupId group, SessionId session, const CommittedRun&
   acknowledged_ += run.count;
 }
 
-void Oracles::feed_opened(GroupId group, NodeId reader, TxnId from) { log_of(group).feed_opened(reader.value, from); }
+void Oracles::feed_opened(GroupId group, NodeId reader, TxnId from) {
+  log_of(group).feed_opened(reader.value, from);
+}
 
 void Oracles::fed(GroupId group, NodeId reader, const log::Transaction& transaction) {
   take(log_of(group).fed(reader.value, transaction.id, model_of(transaction)));

@@ -8,7 +8,8 @@ namespace {
 
 constexpr std::uint32_t kThinkPlace = 1;
 
-io::Duration think(sim::Decisions& decisions, NodeId self, std::uint64_t life, Sequence sequence, io::Duration mean) {
+io::Duration think(sim::Decisions& decisions, NodeId self, std::uint64_t life, Sequence sequence,
+                   io::Duration mean) {
   const sim::ChoiceKey key{sim::Choice::workload, kThinkPlace, static_cast<std::uint32_t>(self.value),
                            (life << 32) | sequence.value};
   return {static_cast<std::int64_t>(decisions.exponential(key, static_cast<std::uint64_t>(mean.ns)))};
@@ -52,7 +53,8 @@ AppendProgram::AppendProgram(io::Ports& ports, NodeId self, const AppendPlan& pl
       decisions_(decisions),
       content_(plan.content_seed, self, plan.bytes_max),
       next_(memory.answered + 1) {
-  if (memory_.lives++ == 0) oracles.session_opened(plan.appender.group, memory.session, plan.appender.ordered);
+  if (memory_.lives++ == 0)
+    oracles.session_opened(plan.appender.group, memory.session, plan.appender.ordered);
   client::AppenderOptions options = plan.appender;
   options.session = memory.session;
   options.first = next_;
@@ -99,15 +101,21 @@ void AppendProgram::on_committed(const std::vector<CommittedRun>& runs) {
 void AppendProgram::on_progress() {
   repeats_.tell(appender()->repeats(), oracles_);
   if (appender()->failure()) {
-    oracles_.complain("client-refused", std::string("an append ended with ") + name_of(appender()->failure()->code) +
-                                            ": " + appender()->failure()->text);
+    oracles_.complain("client-refused", std::string("an append ended with ") +
+                                            name_of(appender()->failure()->code) + ": " +
+                                            appender()->failure()->text);
     return;
   }
   if (plan_.think_mean.ns == 0) submit_burst();
 }
 
-FeedProgram::FeedProgram(io::Ports& ports, NodeId self, const FeedPlan& plan, TxnId& position, Oracles& oracles)
-    : Driver(ports, *plan.call_codec), self_(self), group_(plan.reader.group), position_(position), oracles_(oracles) {
+FeedProgram::FeedProgram(io::Ports& ports, NodeId self, const FeedPlan& plan, TxnId& position,
+                         Oracles& oracles)
+    : Driver(ports, *plan.call_codec),
+      self_(self),
+      group_(plan.reader.group),
+      position_(position),
+      oracles_(oracles) {
   client::ReaderOptions options = plan.reader;
   options.from = position;
   open_reader(options);

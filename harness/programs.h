@@ -32,8 +32,8 @@ class Content {
 // What an appending client remembers across its crashes.
 struct AppendMemory {
   SessionId session;
-  Sequence submitted;          // the highest that any life submitted
-  Sequence answered;           // all up to here are answered
+  Sequence submitted;                  // the highest that any life submitted
+  Sequence answered;                   // all up to here are answered
   std::set<Sequence> answered_beyond;  // answered, above a gap (independent requests only)
   std::uint64_t lives = 0;
 };
@@ -41,9 +41,9 @@ struct AppendMemory {
 struct AppendPlan {
   const io::ParcelCodec* call_codec = nullptr;
   client::AppenderOptions appender;
-  std::uint64_t total = 0;            // transactions that this client appends in its life
-  std::uint32_t burst = 1;            // submitted at once
-  io::Duration think_mean;            // between bursts, exponential; 0: as fast as the window allows
+  std::uint64_t total = 0;  // transactions that this client appends in its life
+  std::uint32_t burst = 1;  // submitted at once
+  io::Duration think_mean;  // between bursts, exponential; 0: as fast as the window allows
   std::uint32_t bytes_max = 64;
   std::uint64_t content_seed = 0;
 };
@@ -76,7 +76,7 @@ class AppendProgram final : public client::Driver {
   Oracles& oracles_;
   sim::Decisions& decisions_;
   Content content_;
-  Sequence next_;              // the next to submit in this life
+  Sequence next_;  // the next to submit in this life
   RepeatMarks repeats_;
 };
 
@@ -95,7 +95,7 @@ class FeedProgram final : public client::Driver {
  private:
   NodeId self_;
   GroupId group_;
-  TxnId& position_;            // survives a crash: what was taken
+  TxnId& position_;  // survives a crash: what was taken
   Oracles& oracles_;
   RepeatMarks repeats_;
 };

@@ -71,7 +71,8 @@ class ImageDisk {
 
 }  // namespace
 
-std::vector<journal::GroupManifest> initial_groups(const std::vector<NodeId>& voters, std::uint32_t partitions) {
+std::vector<journal::GroupManifest> initial_groups(const std::vector<NodeId>& voters,
+                                                   std::uint32_t partitions) {
   std::vector<journal::GroupManifest> groups;
   for (std::uint32_t p = 0; p < partitions; ++p) {
     journal::GroupManifest group;

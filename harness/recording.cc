@@ -55,7 +55,9 @@ std::expected<sim::Trace, std::string> read_trace(const std::string& path) {
 
 std::expected<Replayed, std::string> replay(const sim::Trace& trace) {
   auto options = SimulationOptions::from_map(trace.options);
-  if (!options) return std::unexpected("the trace was made with options that this build does not know: " + options.error());
+  if (!options)
+    return std::unexpected("the trace was made with options that this build does not know: " +
+                           options.error());
   options->seed = trace.seed;
   Simulation simulation(*options, trace.overrides);
   sim::Replayer replayer(simulation.world(), trace);

@@ -83,7 +83,8 @@ void draw_node(Draw& draw, node::NodeOptions& node) {
   node::GroupOptions& group = node.group;
   group.election_timeout = io::milliseconds(300);
   if (draw.dimension(Place::election_timeout)) {
-    group.election_timeout = io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::election_timeout, 50, 1000)));
+    group.election_timeout =
+        io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::election_timeout, 50, 1000)));
   }
   if (draw.dimension(Place::entry_bytes)) {
     group.entry_bytes_max = static_cast<std::uint32_t>(draw.log_range(Place::entry_bytes, 256, 1u << 16));
@@ -92,7 +93,8 @@ void draw_node(Draw& draw, node::NodeOptions& node) {
     group.entries_in_flight_max = static_cast<std::uint32_t>(draw.range(Place::entries_in_flight, 1, 16));
   }
   if (draw.dimension(Place::cache)) group.cache_bytes = draw.log_range(Place::cache, 4096, 1u << 18);
-  if (draw.dimension(Place::read_cache)) group.read_cache_bytes = draw.log_range(Place::read_cache, 4096, 1u << 18);
+  if (draw.dimension(Place::read_cache))
+    group.read_cache_bytes = draw.log_range(Place::read_cache, 4096, 1u << 18);
   if (draw.dimension(Place::read_chunk)) {
     group.read_chunk_bytes = static_cast<std::uint32_t>(draw.log_range(Place::read_chunk, 4096, 1u << 17));
   }
@@ -110,7 +112,8 @@ void draw_node(Draw& draw, node::NodeOptions& node) {
     raft.append_entries_max = static_cast<std::uint32_t>(draw.range(Place::raft_append_entries, 1, 8));
   }
   if (draw.dimension(Place::raft_append_bytes)) {
-    raft.append_bytes_max = static_cast<std::uint32_t>(draw.log_range(Place::raft_append_bytes, 256, 1u << 16));
+    raft.append_bytes_max =
+        static_cast<std::uint32_t>(draw.log_range(Place::raft_append_bytes, 256, 1u << 16));
   }
 }
 
@@ -125,7 +128,8 @@ void draw_journal(Draw& draw, node::NodeOptions& node) {
   const std::uint64_t sectors = journal.file_bytes / io::kSectorBytes;
   journal.identity_sectors = static_cast<std::uint32_t>(sectors / 3);
   if (draw.dimension(Place::identity_sectors)) {
-    journal.identity_sectors = static_cast<std::uint32_t>(draw.log_range(Place::identity_sectors, 8, sectors / 3));
+    journal.identity_sectors =
+        static_cast<std::uint32_t>(draw.log_range(Place::identity_sectors, 8, sectors / 3));
   }
   if (draw.dimension(Place::batches_in_flight)) {
     journal.batches_in_flight_max = static_cast<std::uint32_t>(draw.range(Place::batches_in_flight, 1, 8));
@@ -135,8 +139,8 @@ void draw_journal(Draw& draw, node::NodeOptions& node) {
     journal.batch_records_max = static_cast<std::uint32_t>(draw.range(Place::batch_records, 1, 48));
   }
   // An entry must fit into a file's body zone.
-  node.group.entry_bytes_max = std::min<std::uint32_t>(node.group.entry_bytes_max,
-                                                       static_cast<std::uint32_t>(journal.file_bytes / 8));
+  node.group.entry_bytes_max =
+      std::min<std::uint32_t>(node.group.entry_bytes_max, static_cast<std::uint32_t>(journal.file_bytes / 8));
   if (draw.dimension(Place::mark_delay)) {
     node.mark_delay = io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::mark_delay, 1, 2000)));
   }
@@ -151,7 +155,8 @@ ClientShape draw_client(Draw& draw, std::uint64_t client, std::uint32_t scale) {
   shape.outstanding_max = static_cast<std::uint32_t>(draw.log_range(Place::outstanding, 1, 512, client));
   // A small window on a slow network must not make the run endless.
   shape.total = std::min<std::uint64_t>(draw.log_range(Place::total, 300, 1600, client),
-                                        std::uint64_t{200} * shape.outstanding_max) * scale;
+                                        std::uint64_t{200} * shape.outstanding_max) *
+                scale;
   shape.burst = std::min(shape.outstanding_max,
                          static_cast<std::uint32_t>(draw.log_range(Place::burst, 1, 48, client)));
   const std::int64_t bursts = static_cast<std::int64_t>(shape.total / shape.burst + 1);
@@ -161,7 +166,8 @@ ClientShape draw_client(Draw& draw, std::uint64_t client, std::uint32_t scale) {
   }
   shape.bytes_max = static_cast<std::uint32_t>(draw.log_range(Place::bytes, 16, 512, client));
   shape.ordered = draw.permille(Place::ordered, 600, client);
-  shape.call_transactions_max = static_cast<std::uint32_t>(draw.log_range(Place::call_transactions, 1, 128, client));
+  shape.call_transactions_max =
+      static_cast<std::uint32_t>(draw.log_range(Place::call_transactions, 1, 128, client));
   shape.calls_in_flight_max = static_cast<std::uint32_t>(draw.range(Place::calls_in_flight, 1, 8, client));
   return shape;
 }
@@ -172,11 +178,12 @@ void fit_timeouts(Draw& draw, Shape& shape) {
   const sim::NetworkOptions& network = shape.world.network;
   const sim::DiskOptions& disk = shape.world.disk;
   constexpr std::int64_t kTail = 6;  // means of an exponential that are hardly ever exceeded
-  const io::Duration round = (network.base_max + network.jitter_mean * kTail) * 2 + disk.write_base + disk.sync_base +
-                             disk.jitter_mean * kTail;
+  const io::Duration round = (network.base_max + network.jitter_mean * kTail) * 2 + disk.write_base +
+                             disk.sync_base + disk.jitter_mean * kTail;
   node::GroupOptions& group = shape.node.group;
   group.election_timeout = std::max(group.election_timeout, round * 4);
-  group.heartbeat_interval = group.election_timeout / static_cast<std::int64_t>(draw.range(Place::heartbeat, 4, 12));
+  group.heartbeat_interval = std::max(
+      group.election_timeout / static_cast<std::int64_t>(draw.range(Place::heartbeat, 4, 12)), round);
 }
 
 }  // namespace
@@ -185,7 +192,8 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
   Draw draw(decisions);
   Shape shape;
   constexpr std::array<std::uint32_t, 8> kWeights{0, 4, 4, 56, 6, 24, 2, 4};
-  shape.nodes = options.nodes ? *options.nodes : static_cast<std::uint32_t>(draw.pick(Place::nodes, kWeights));
+  shape.nodes =
+      options.nodes ? *options.nodes : static_cast<std::uint32_t>(draw.pick(Place::nodes, kWeights));
   draw_node(draw, shape.node);
   draw_journal(draw, shape.node);
   const bool appends = options.workload != Workload::log;
@@ -200,16 +208,19 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
                    (options.workload == Workload::mixed && draw.permille(Place::log_clients, 300, 1));
   if (log) {
     shape.log_clients = static_cast<std::uint32_t>(draw.range(Place::log_clients, 2, 5));
-    shape.log_operations = static_cast<std::uint32_t>(draw.range(Place::log_operations, 20, 80)) * options.scale;
+    shape.log_operations =
+        static_cast<std::uint32_t>(draw.range(Place::log_operations, 20, 80)) * options.scale;
   }
   shape.storm = io::seconds(static_cast<std::int64_t>(draw.range(Place::storm, 6, 12) * options.scale));
   shape.world.seed = options.seed;
   sim::NetworkOptions& network = shape.world.network;
   if (draw.dimension(Place::net_base)) {
-    network.base_max = io::microseconds(static_cast<std::int64_t>(draw.log_range(Place::net_base, 100, 20000)));
+    network.base_max =
+        io::microseconds(static_cast<std::int64_t>(draw.log_range(Place::net_base, 100, 20000)));
   }
   if (draw.dimension(Place::net_jitter)) {
-    network.jitter_mean = io::microseconds(static_cast<std::int64_t>(draw.log_range(Place::net_jitter, 10, 5000)));
+    network.jitter_mean =
+        io::microseconds(static_cast<std::int64_t>(draw.log_range(Place::net_jitter, 10, 5000)));
   }
   if (draw.permille(Place::codec, 200)) network.codec_permille = 300;
   sim::DiskOptions& disk = shape.world.disk;
@@ -277,7 +288,8 @@ std::map<std::string, std::string> SimulationOptions::to_map() const {
   if (nodes) map["nodes"] = std::to_string(*nodes);
   if (faults) {
     std::string list;
-    for (const sim::FaultKind kind : *faults) list += (list.empty() ? "" : ",") + std::string(sim::name_of(kind));
+    for (const sim::FaultKind kind : *faults)
+      list += (list.empty() ? "" : ",") + std::string(sim::name_of(kind));
     map["faults"] = list;
   }
   return map;
@@ -286,10 +298,12 @@ std::map<std::string, std::string> SimulationOptions::to_map() const {
 std::expected<SimulationOptions, std::string> SimulationOptions::from_map(
     const std::map<std::string, std::string>& map) {
   SimulationOptions options;
-  auto number = [](const std::string& text, std::uint32_t low, std::uint32_t high) -> std::optional<std::uint32_t> {
+  auto number = [](const std::string& text, std::uint32_t low,
+                   std::uint32_t high) -> std::optional<std::uint32_t> {
     std::uint32_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size() || value < low || value > high) return std::nullopt;
+    if (error != std::errc() || end != text.data() + text.size() || value < low || value > high)
+      return std::nullopt;
     return value;
   };
   for (const auto& [key, value] : map) {

@@ -61,9 +61,9 @@ struct Shape {
   node::NodeOptions node;
   std::vector<ClientShape> appenders;
   std::uint32_t readers = 1;
-  std::uint32_t log_clients = 0;          // whose history is judged for linearizability
-  std::uint32_t log_operations = 0;       // of each
-  io::Duration storm = io::seconds(10);   // how long faults go on
+  std::uint32_t log_clients = 0;         // whose history is judged for linearizability
+  std::uint32_t log_operations = 0;      // of each
+  io::Duration storm = io::seconds(10);  // how long faults go on
   sim::WorldOptions world;
 };
 

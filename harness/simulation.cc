@@ -20,7 +20,8 @@ constexpr io::Duration kClientsWait = io::milliseconds(50);
 enum class Place : std::uint32_t { entropy = 100, clock_offset, client_nodes, client_seed, session };
 
 sim::ChoiceKey key(Place place, NodeId node, std::uint64_t counter = 0) {
-  return {sim::Choice::harness, static_cast<std::uint32_t>(place), static_cast<std::uint32_t>(node.value), counter};
+  return {sim::Choice::harness, static_cast<std::uint32_t>(place), static_cast<std::uint32_t>(node.value),
+          counter};
 }
 
 }  // namespace
@@ -36,8 +37,8 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   for (std::uint32_t node = 1; node <= shape_.nodes; ++node) voters_.push_back(NodeId(node));
   partitions_ = shape_.log_clients > 0 ? 2 : 1;
   noticed_ = std::make_unique<Noticed>(world_->counters());
-  oracles_ = std::make_unique<Oracles>(voters_, partitions_,
-                                       [this](std::string_view mark) { noticed_->marked(mark, world_->time()); });
+  oracles_ = std::make_unique<Oracles>(
+      voters_, partitions_, [this](std::string_view mark) { noticed_->marked(mark, world_->time()); });
   world_->add_observer(this);
   add_nodes();
   add_appenders();
@@ -55,8 +56,8 @@ void Simulation::add_nodes() {
     sim::MachineOptions machine;
     machine.id = id;
     machine.role = sim::MachineRole::node;
-    machine.clock.monotonic_offset_ns =
-        static_cast<std::int64_t>(world_->decisions().range(key(Place::clock_offset, id), 0, 1'000'000'000'000));
+    machine.clock.monotonic_offset_ns = static_cast<std::int64_t>(
+        world_->decisions().range(key(Place::clock_offset, id), 0, 1'000'000'000'000));
     machine.factory = [this, id](io::Ports& ports) -> std::unique_ptr<io::Host> {
       node::DriverOptions driver;
       driver.node = shape_.node;
@@ -65,15 +66,17 @@ void Simulation::add_nodes() {
       driver.entropy = world_->decisions().bits(key(Place::entropy, id, world_->life(id)));
       driver.peer_batch_codec = &wire::kPeerBatchCodec;
       driver.client_reply_codec = &wire::kClientReplyCodec;
-      auto host = std::make_unique<node::Driver>(driver, ports, oracles_.get(), [this, id](const std::string& why) {
-        // No fault of this catalogue may stop a node for good: its disk only loses what was never acknowledged.
-        oracles_->complain("node-halted", "node " + std::to_string(id.value) + " stopped: " + why);
-      });
+      auto host =
+          std::make_unique<node::Driver>(driver, ports, oracles_.get(), [this, id](const std::string& why) {
+            // No fault of this catalogue may stop a node for good: its disk only loses what was never acknowledged.
+            oracles_->complain("node-halted", "node " + std::to_string(id.value) + " stopped: " + why);
+          });
       drivers_[id] = host.get();
       return host;
     };
     world_->add(machine);
-    for (const auto& [name, content] : format_image({io::ClusterId(1), id, Incarnation(0)}, shape_.node.journal, groups)) {
+    for (const auto& [name, content] :
+         format_image({io::ClusterId(1), id, Incarnation(0)}, shape_.node.journal, groups)) {
       world_->disk(id).install(name, content);
     }
   }
@@ -87,8 +90,8 @@ void Simulation::add_appenders() {
     plan.call_codec = &wire::kClientCallCodec;
     plan.appender.nodes = voters_;
     std::rotate(plan.appender.nodes.begin(),
-                plan.appender.nodes.begin() +
-                    static_cast<std::ptrdiff_t>(world_->decisions().below(key(Place::client_nodes, id), voters_.size())),
+                plan.appender.nodes.begin() + static_cast<std::ptrdiff_t>(world_->decisions().below(
+                                                  key(Place::client_nodes, id), voters_.size())),
                 plan.appender.nodes.end());
     plan.appender.ordered = client.ordered;
     plan.appender.outstanding_max = client.outstanding_max;
@@ -119,8 +122,8 @@ void Simulation::add_readers() {
     plan.call_codec = &wire::kClientCallCodec;
     plan.reader.nodes = voters_;
     std::rotate(plan.reader.nodes.begin(),
-                plan.reader.nodes.begin() +
-                    static_cast<std::ptrdiff_t>(world_->decisions().below(key(Place::client_nodes, id), voters_.size())),
+                plan.reader.nodes.begin() + static_cast<std::ptrdiff_t>(world_->decisions().below(
+                                                key(Place::client_nodes, id), voters_.size())),
                 plan.reader.nodes.end());
     plan.reader.bytes_max = 16384;
     plan.reader.wait = io::milliseconds(500);
@@ -252,7 +255,9 @@ bool Simulation::core_agrees() const {
 }
 
 void Simulation::heal_and_settle() {
-  core_ = ledger_.pick_core(world_->decisions(), voters_);
+  // In a calm run nothing breaks, not even for good.
+  core_ = options_.setting == Setting::calm ? voters_ : ledger_.pick_core(world_->decisions(), voters_);
+  noticed_->storm_is_over();
   std::vector<NodeId> healed = core_;
   healed.insert(healed.end(), clients_.begin(), clients_.end());
   faults_->heal(healed);
@@ -267,11 +272,13 @@ std::string Simulation::who_waits() const {
                                     : "the healed core did not answer every request within the bound";
   auto number = [](std::uint64_t value) { return std::to_string(value); };
   for (std::size_t i = 0; i < append_memories_.size(); ++i) {
-    text += "; client " + number(kFirstClient + i) + " answered " + number(append_memories_[i]->answered.value) + " of " +
-            number(append_totals_[i]) + " (submitted " + number(append_memories_[i]->submitted.value) + ")";
+    text += "; client " + number(kFirstClient + i) + " answered " +
+            number(append_memories_[i]->answered.value) + " of " + number(append_totals_[i]) +
+            " (submitted " + number(append_memories_[i]->submitted.value) + ")";
   }
   for (const auto& memory : log_memories_) {
-    text += "; a log client answered " + number(memory->answered + memory->lost) + " of " + number(shape_.log_operations);
+    text += "; a log client answered " + number(memory->answered + memory->lost) + " of " +
+            number(shape_.log_operations);
   }
   for (std::size_t i = 0; i < reader_positions_.size(); ++i) {
     text += "; reader " + number(i) + " at " + number(reader_positions_[i]->value);
@@ -284,9 +291,10 @@ std::string Simulation::who_waits() const {
       continue;
     }
     for (const GroupStatus& group : replica->node().status().groups) {
-      text += " [group " + number(group.group.value) + " " + name_of(group.role) + " term " + number(group.term.value) +
-              " leader " + number(group.leader.value) + " commit " + number(group.commit.value) + " applied " +
-              number(group.applied.value) + " last " + number(group.last.value) + "]";
+      text += " [group " + number(group.group.value) + " " + name_of(group.role) + " term " +
+              number(group.term.value) + " leader " + number(group.leader.value) + " commit " +
+              number(group.commit.value) + " applied " + number(group.applied.value) + " last " +
+              number(group.last.value) + "]";
     }
   }
   return text;

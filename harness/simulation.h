@@ -29,7 +29,7 @@ struct RunReport {
   std::uint64_t chain = 0;
   std::uint64_t events = 0;
   std::int64_t simulated_ns = 0;
-  std::uint64_t commits = 0;      // acknowledged transactions
+  std::uint64_t commits = 0;  // acknowledged transactions
   std::uint64_t elections = 0;
   sim::FaultCounters faults;
   std::map<std::string, std::uint64_t> marks;  // how often each coverage mark was reached

@@ -29,10 +29,10 @@ struct Effects {
   DiskQueue disk;
   std::vector<Send> sends;
   std::vector<Reply> replies;
-  std::optional<io::Instant> wake_at;   // replaces the alarm set before
-  std::optional<std::string> halt;      // one sentence; the node does nothing any more
+  std::optional<io::Instant> wake_at;  // replaces the alarm set before
+  std::optional<std::string> halt;     // one sentence; the node does nothing any more
   std::vector<Note> notes;
-  bool wants_notes = false;             // set by who listens; otherwise notes are not even built
+  bool wants_notes = false;  // set by who listens; otherwise notes are not even built
 
   // To be called when everything was carried out; the disk queue keeps its counters.
   void clear() {

@@ -37,8 +37,8 @@ Group::Group(GroupId id, const GroupOptions& options, raft::Recovered recovered)
 void Group::replay(Context& context) {
   if (replayed_) return;
   if (!std::exchange(boot_noted_, true)) {
-    note(NoteBooted{id_, noted_, core_.first_index(), EntryId{core_.log().empty() ? Term() : core_.log().back().term,
-                                                              core_.last_index()},
+    note(NoteBooted{id_, noted_, core_.first_index(),
+                    EntryId{core_.log().empty() ? Term() : core_.log().back().term, core_.last_index()},
                     boot_commit_},
          context);
   }
@@ -140,7 +140,9 @@ void Group::handle(raft::SaveHardState& effect, Context& context) {
 void Group::handle(raft::Committed& effect, Context& context) {
   note(NoteCommitted{id_, effect.index}, context);
   if (core_.durable_index() < effect.index) {
-    note(NoteMark{core_.role() == Role::leader ? "group.leader_disk_is_last" : "group.commit_before_own_disk"}, context);
+    note(
+        NoteMark{core_.role() == Role::leader ? "group.leader_disk_is_last" : "group.commit_before_own_disk"},
+        context);
   }
 }
 
@@ -253,7 +255,8 @@ void Group::on_disk_failed(Context& context) {
 
 bool Group::leads() const {
   // Only when everything inherited is applied does this node know every id, time and session that it must respect.
-  return core_.role() == Role::leader && core_.has_committed_in_term() && core_.condition() == raft::Condition::normal;
+  return core_.role() == Role::leader && core_.has_committed_in_term() &&
+         core_.condition() == raft::Condition::normal;
 }
 
 void Group::on_append(io::CallId call, const AppendCall& append, Context& context) {
@@ -265,7 +268,8 @@ void Group::on_append(io::CallId call, const AppendCall& append, Context& contex
       !log::well_formed(append.block.span(), append.count)) {
     return refuse(call, ErrorCode::malformed, context);
   }
-  if (queue_.size() >= options_.queue_calls_max || queue_bytes_ + append.block.size() > options_.queue_bytes_max) {
+  if (queue_.size() >= options_.queue_calls_max ||
+      queue_bytes_ + append.block.size() > options_.queue_bytes_max) {
     note(NoteMark{"group.overloaded"}, context);
     return refuse(call, ErrorCode::overloaded, context);
   }
@@ -282,7 +286,8 @@ void Group::admit(const QueuedCall& queued, std::vector<Section>& sections, Inde
   if (!known && state_.sessions().size() + overlay_.sessions() >= log::kSessionsMax) {
     return refuse(queued.call, ErrorCode::overloaded, context);
   }
-  const Sequence last = std::max(session == nullptr ? Sequence() : session->last(), overlay_.last(append.session));
+  const Sequence last =
+      std::max(session == nullptr ? Sequence() : session->last(), overlay_.last(append.session));
   if (append.first > last + 1 && (append.ordered || !known)) {
     note(NoteMark{"group.out_of_order"}, context);
     return refuse(queued.call, ErrorCode::out_of_order, context, last.value + 1);
@@ -328,7 +333,8 @@ bool Group::propose(Context& context) {
          core_.last_index() - core_.commit() < options_.entries_in_flight_max) {
     const Index next = core_.last_index() + 1;
     if (std::exchange(inherits_, false)) {
-      REEL_ASSERT(core_.last_index() == state_.applied());  // everything inherited is applied, nothing is in flight
+      REEL_ASSERT(core_.last_index() ==
+                  state_.applied());  // everything inherited is applied, nothing is in flight
       next_id_ = state_.next_id();
       last_time_ = state_.last_time();
     }
@@ -343,7 +349,8 @@ bool Group::propose(Context& context) {
       queue_bytes_ -= taken.back().append.block.size();
       const std::size_t before = sections.size();
       admit(taken.back(), sections, next, context);
-      for (std::size_t i = before; i < sections.size(); ++i) bytes += sections[i].bytes + log::kSectionHeaderBytes;
+      for (std::size_t i = before; i < sections.size(); ++i)
+        bytes += sections[i].bytes + log::kSectionHeaderBytes;
     }
     if (!sections.empty()) build_entry(sections, bytes, context);
     any = true;
@@ -425,7 +432,8 @@ void Group::fail_clients(Context& context) {
 // ---- bodies -------------------------------------------------------------------------------------------------------
 
 const Bytes* Group::body_of(Index index) const {
-  if (index >= tail_first_ && index < tail_first_ + tail_.size()) return &tail_[index - tail_first_].payload();
+  if (index >= tail_first_ && index < tail_first_ + tail_.size())
+    return &tail_[index - tail_first_].payload();
   const auto it = read_cache_.find(index);
   return it == read_cache_.end() ? nullptr : &it->second;
 }
@@ -461,8 +469,8 @@ void Group::evict() {
 // Asks for a chunk of bodies from `index` on, and for the chunks behind it, unless they are on their way. All that is on
 // its way together fits into the cache, or else each chunk would drive out the one before it.
 void Group::want(Index index, Context& context) {
-  const std::uint64_t chunk_bytes =
-      std::min<std::uint64_t>(options_.read_chunk_bytes, options_.read_cache_bytes / options_.reads_in_flight_max);
+  const std::uint64_t chunk_bytes = std::min<std::uint64_t>(
+      options_.read_chunk_bytes, options_.read_cache_bytes / options_.reads_in_flight_max);
   Index at = index;
   while (reads_.size() < options_.reads_in_flight_max && at <= core_.last_index()) {
     bool moved = true;
@@ -479,7 +487,8 @@ void Group::want(Index index, Context& context) {
     if (at > core_.last_index() || at - index > 4096) return;
     ReadInFlight read{at, {}, {}};
     std::uint64_t bytes = 0;
-    for (Index i = at; i <= core_.last_index() && (i == at || bytes < chunk_bytes) && body_of(i) == nullptr; ++i) {
+    for (Index i = at; i <= core_.last_index() && (i == at || bytes < chunk_bytes) && body_of(i) == nullptr;
+         ++i) {
       const auto identity = core_.at(i);
       const auto location = context.journal.find(id_, i);
       REEL_ASSERT(identity.has_value());
@@ -522,9 +531,9 @@ bool Group::on_read(const io::DiskResult& result, Context& context) {
     const Bytes record = result.data.slice(offset, bytes);
     offset += bytes;
     const Index index = read.first + i;
-    if (core_.at(index) != read.identities[i] || read_cache_.contains(index)) continue;  // truncated meanwhile
-    auto payload =
-        journal::verify_record(record, context.stamp, id_, read.identities[i], read.locations[i]);
+    if (core_.at(index) != read.identities[i] || read_cache_.contains(index))
+      continue;  // truncated meanwhile
+    auto payload = journal::verify_record(record, context.stamp, id_, read.identities[i], read.locations[i]);
     if (!payload) {
       fail(payload.error().text);
       return true;
@@ -558,13 +567,15 @@ bool Group::apply(Context& context) {
       want(next, context);
       break;
     }
-    const auto applied = state_.apply(identity, body == nullptr ? std::span<const std::byte>() : body->span());
+    const auto applied =
+        state_.apply(identity, body == nullptr ? std::span<const std::byte>() : body->span());
     if (!applied) {
       fail("entry " + std::to_string(next.value) + " cannot be applied: " + std::string(applied.error()));
       return true;
     }
     overlay_.applied(next);
-    note(NoteApplied{id_, identity, state_.next_id(), state_.digest(), body == nullptr ? Bytes() : *body}, context);
+    note(NoteApplied{id_, identity, state_.next_id(), state_.digest(), body == nullptr ? Bytes() : *body},
+         context);
     any = true;
   }
   if (any && replayed_) {
@@ -709,7 +720,8 @@ bool Group::pump(Context& context) {
   any |= advanced;
   if (bodies) any |= retry_sends(context);
   any |= propose(context);
-  if (!feeds_.empty() && (advanced || bodies || feed_deadline_ <= context.now.monotonic)) any |= answer_feeds(context);
+  if (!feeds_.empty() && (advanced || bodies || feed_deadline_ <= context.now.monotonic))
+    any |= answer_feeds(context);
   if (!reads_ready_.empty()) any |= answer_reads(context);
   trim_read_cache();
   return any;
@@ -765,9 +777,7 @@ void Group::refuse(io::CallId call, ErrorCode code, Context& context, std::uint6
     case ErrorCode::expired:
       error.text = "the session's window has passed this sequence: its outcome can no longer be told";
       break;
-    default:
-      error.text = "the call is malformed";
-      break;
+    default: error.text = "the call is malformed"; break;
   }
   reply(call, std::move(error), context);
 }

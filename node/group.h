@@ -30,10 +30,10 @@
 namespace reel::node {
 
 struct GroupOptions {
-  io::Duration election_timeout = io::milliseconds(600);   // T: [T, 2T) before campaigning
+  io::Duration election_timeout = io::milliseconds(600);  // T: [T, 2T) before campaigning
   io::Duration heartbeat_interval = io::milliseconds(60);
-  std::uint32_t entry_bytes_max = 1u << 20;                // of one group-commit batch; a single call may exceed it
-  std::uint32_t entries_in_flight_max = 32;                // proposed, not yet committed
+  std::uint32_t entry_bytes_max = 1u << 20;  // of one group-commit batch; a single call may exceed it
+  std::uint32_t entries_in_flight_max = 32;  // proposed, not yet committed
   std::uint64_t queue_bytes_max = 64u << 20;
   std::uint32_t queue_calls_max = 65536;
   std::uint64_t cache_bytes = 64u << 20;
@@ -42,8 +42,8 @@ struct GroupOptions {
   std::uint32_t reads_in_flight_max = 4;
   std::uint32_t feeds_waiting_max = 65536;
   io::Duration feed_wait_max = io::seconds(60);
-  std::uint32_t sends_waiting_max = 256;                   // messages that wait for bodies from disk; beyond: dropped
-  raft::Options raft;                                      // self, group and incarnation are filled in by Node
+  std::uint32_t sends_waiting_max = 256;  // messages that wait for bodies from disk; beyond: dropped
+  raft::Options raft;                     // self, group and incarnation are filled in by Node
 };
 
 // What a group shares with its node for the time of one step.
@@ -191,9 +191,9 @@ class Group {
   std::deque<QueuedCall> queue_;
   std::uint64_t queue_bytes_ = 0;
   log::SessionOverlay overlay_;
-  bool inherits_ = false;         // leads since a moment ago: next_id_ and last_time_ are not taken over yet
-  TxnId next_id_;                 // leader: after everything in its log
-  std::uint64_t last_time_ = 0;   // likewise
+  bool inherits_ = false;        // leads since a moment ago: next_id_ and last_time_ are not taken over yet
+  TxnId next_id_;                // leader: after everything in its log
+  std::uint64_t last_time_ = 0;  // likewise
   journal::Body proposing_;
   std::optional<EntryId> proposed_;
   std::multimap<Index, Waiter> waiters_;
@@ -213,9 +213,9 @@ class Group {
   std::uint64_t last_read_context_ = 0;
   std::vector<WaitingRead> reads_ready_;
 
-  Index boot_commit_;             // replay: apply up to here
-  bool found_log_ = false;        // this is not the node's first life
-  bool found_leader_ = false;     // in this life somebody led
+  Index boot_commit_;          // replay: apply up to here
+  bool found_log_ = false;     // this is not the node's first life
+  bool found_leader_ = false;  // in this life somebody led
   Index replay_next_{1};
   bool boot_noted_ = false;
   bool replayed_ = false;

@@ -14,8 +14,8 @@ bool plausible(const PeerMessage& message) {
   if (append->entries.size() > kAppendEntriesMax) return false;
   for (const Entry& entry : append->entries) {
     const EntryIdentity& identity = entry.identity;
-    if (identity.size > kEntryBytesMax || identity.kind > kEntryKindMax || entry.payload.size() != identity.size ||
-        io::checksum(entry.payload.span()) != identity.checksum) {
+    if (identity.size > kEntryBytesMax || identity.kind > kEntryKindMax ||
+        entry.payload.size() != identity.size || io::checksum(entry.payload.span()) != identity.checksum) {
       return false;
     }
   }
@@ -123,7 +123,8 @@ void Node::continue_boot(const io::Now& now, Effects& out) {
   for (const auto& [id, group_log] : recovered->groups) logs[id].entries = group_log.entries;
   journal_.emplace(options_.journal, stamp_, std::move(*recovered));
   for (const auto& [id, in_manifest] : manifest_->groups()) {
-    if (id.value != groups_.size() + 1) return halt("the manifest skips a group: restore the node from its peers", out);
+    if (id.value != groups_.size() + 1)
+      return halt("the manifest skips a group: restore the node from its peers", out);
     raft::Recovered state;
     state.hard_state = hard_states_->get(id);
     state.configuration = in_manifest.configuration;
@@ -143,6 +144,7 @@ void Node::note_recovery(const journal::Recovered& recovered, Effects& out) cons
   if (recovered.last_life.value > 0) mark("journal.found");
   if (recovered.cut_records > 0) mark("journal.cut");
   if (recovered.mark_due) mark("journal.kept_above_the_mark");
+  if (recovered.damaged_identities > 0) mark("journal.damaged_identity");
   // The life before this one raised the incarnation and died before it had opened the journal.
   if (recovered.last_life.value + 1 < stamp_.incarnation.value) mark("journal.life_without_opening");
 }
@@ -214,10 +216,12 @@ void Node::on_request(const Request& request, Context& context) {
     return;
   }
   Group* group = find(*group_of(call));
-  if (group == nullptr) return refuse(ErrorCode::no_such_partition, "there is no such partition: see `reel status`");
+  if (group == nullptr)
+    return refuse(ErrorCode::no_such_partition, "there is no such partition: see `reel status`");
   if (const auto* append = std::get_if<AppendCall>(&call)) group->on_append(request.call, *append, context);
   if (const auto* feed = std::get_if<FeedCall>(&call)) group->on_feed(request.call, *feed, context);
-  if (const auto* wanted = std::get_if<HighWaterCall>(&call)) group->on_high_water(request.call, *wanted, context);
+  if (const auto* wanted = std::get_if<HighWaterCall>(&call))
+    group->on_high_water(request.call, *wanted, context);
 }
 
 // ---- the end of every step ----------------------------------------------------------------------------------------
@@ -259,7 +263,8 @@ void Node::keep_tables(const io::Now& now, Effects& out) {
     const GroupId id = group->id();
     const journal::GroupManifest& known = manifest_->groups().at(id);
     // Only what is durable here may be called committed here: recovery takes damage below this for rot.
-    const Index commit = std::min({group->core().commit(), group->core().durable_index(), group->state().applied()});
+    const Index commit =
+        std::min({group->core().commit(), group->core().durable_index(), group->state().applied()});
     if (commit <= known.commit) continue;
     journal::GroupManifest next = known;
     next.commit = commit;

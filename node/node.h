@@ -23,8 +23,8 @@ namespace reel::node {
 struct NodeOptions {
   journal::Options journal;
   GroupOptions group;
-  io::Duration mark_delay = io::milliseconds(20);       // idle for this long: write the synced mark
-  io::Duration manifest_interval = io::seconds(2);      // persist commit indexes at most this often
+  io::Duration mark_delay = io::milliseconds(20);   // idle for this long: write the synced mark
+  io::Duration manifest_interval = io::seconds(2);  // persist commit indexes at most this often
   std::string version = "0.1";
 };
 
@@ -35,10 +35,10 @@ struct Boot {
   journal::Stamp stamp;
   std::uint64_t entropy = 0;  // seeds the keyed draws of this life
 };
-struct Tick {};               // the time asked for by wake_at has come
+struct Tick {};  // the time asked for by wake_at has come
 struct ReceivedParcel {
   NodeId from;
-  io::Parcel parcel;          // a PeerBatch; anything else is refused
+  io::Parcel parcel;  // a PeerBatch; anything else is refused
 };
 struct PeerUp {
   NodeId peer;
@@ -54,7 +54,7 @@ struct DiskDone {
 struct Request {
   io::CallId call;
   io::Rights rights{};
-  io::Parcel body;            // a ClientCall; anything else is malformed
+  io::Parcel body;  // a ClientCall; anything else is malformed
 };
 struct Cancelled {
   io::CallId call;
@@ -66,7 +66,7 @@ class Node {
   explicit Node(const NodeOptions& options);
   void step(const io::Now& now, const Event& event, Effects& out);
 
-  bool ready() const;    // recovered and serving
+  bool ready() const;  // recovered and serving
   bool halted() const { return halted_; }
   const journal::Stamp& stamp() const { return stamp_; }
   StatusResult status() const;

@@ -15,9 +15,9 @@ struct NoteBooted {
   HardState hard_state;
   Index first;
   EntryId last;
-  Index commit;                 // the persisted lower bound
+  Index commit;  // the persisted lower bound
 };
-struct NoteHardState {          // term or vote changed in memory
+struct NoteHardState {  // term or vote changed in memory
   GroupId group;
   HardState state;
 };
@@ -27,15 +27,15 @@ struct NoteRole {
   Term term;
   NodeId leader;
 };
-struct NoteTruncated {          // entries from `from` on left the log
+struct NoteTruncated {  // entries from `from` on left the log
   GroupId group;
   Index from;
 };
-struct NoteAppended {           // an entry entered the log (in memory; not yet durable)
+struct NoteAppended {  // an entry entered the log (in memory; not yet durable)
   GroupId group;
   EntryIdentity identity;
 };
-struct NoteDurable {            // the log is durable here up to index
+struct NoteDurable {  // the log is durable here up to index
   GroupId group;
   Index index;
 };
@@ -43,12 +43,12 @@ struct NoteCommitted {
   GroupId group;
   Index index;
 };
-struct NoteApplied {            // one entry went through the state machine
+struct NoteApplied {  // one entry went through the state machine
   GroupId group;
   EntryIdentity identity;
-  TxnId next;                   // next transaction id after it
-  std::uint64_t digest = 0;     // of the state machine's whole state after it
-  Bytes payload;                // of the entry
+  TxnId next;                // next transaction id after it
+  std::uint64_t digest = 0;  // of the state machine's whole state after it
+  Bytes payload;             // of the entry
 };
 // The code reached a place that a test or a campaign must see ("raft.truncate", "journal.cut_torn"). Names are static.
 struct NoteMark {

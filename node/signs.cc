@@ -14,6 +14,9 @@ const raft::Progress* progress_of(const raft::Core& core, NodeId node) {
   return nullptr;
 }
 
+// The leader is past its first steps: connections that come up and candidates that lose the race are no trouble.
+bool established(const raft::Core& core) { return core.leader() != NodeId() && core.has_committed_in_term(); }
+
 bool quorum_is_active(const raft::Core& core) {
   return raft::quorum_value(core.configuration(), [&core](NodeId node) -> std::uint64_t {
            if (node == core.options().self) return 1;
@@ -24,9 +27,11 @@ bool quorum_is_active(const raft::Core& core) {
 
 }  // namespace
 
-Signs::Signs(const raft::Core& core, const raft::Input& input) : before_(core.counters()), role_(core.role()) {
+Signs::Signs(const raft::Core& core, const raft::Input& input)
+    : before_(core.counters()), role_(core.role()) {
   if (const auto* timeout = std::get_if<raft::TimedOut>(&input)) of_timeout(core, timeout->timer);
-  if (const auto* received = std::get_if<raft::Received>(&input)) of_message(core, received->from, received->message);
+  if (const auto* received = std::get_if<raft::Received>(&input))
+    of_message(core, received->from, received->message);
 }
 
 void Signs::add(const char* sign) {
@@ -45,7 +50,8 @@ void Signs::of_timeout(const raft::Core& core, raft::Timer timer) {
 }
 
 void Signs::of_message(const raft::Core& core, NodeId from, const PeerMessage& message) {
-  if (const auto* append = std::get_if<AppendRequest>(&message.body)) return of_append(core, message, *append);
+  if (const auto* append = std::get_if<AppendRequest>(&message.body))
+    return of_append(core, message, *append);
   if (const auto* vote = std::get_if<VoteRequest>(&message.body)) return of_vote(core, from, message, *vote);
   if (!std::holds_alternative<AppendReply>(message.body)) return;
   append_reply_ = true;
@@ -61,14 +67,17 @@ void Signs::of_append(const raft::Core& core, const PeerMessage& message, const 
   const Index last = request.previous.index + request.entries.size();
   if (request.previous.index > core.last_index()) {
     add("raft.append_behind_a_gap");
-  } else if (!request.entries.empty() && last <= core.last_index() &&
+  } else if (established(core) && !request.entries.empty() && last <= core.last_index() &&
              core.at(last) == request.entries.back().identity) {
     add("raft.append_held_already");
   }
 }
 
-void Signs::of_vote(const raft::Core& core, NodeId from, const PeerMessage& message, const VoteRequest& request) {
-  if (core.in_contact() && !request.transfer && message.term >= core.term()) add("raft.vote_refused_in_contact");
+void Signs::of_vote(const raft::Core& core, NodeId from, const PeerMessage& message,
+                    const VoteRequest& request) {
+  if (established(core) && core.in_contact() && !request.transfer && message.term >= core.term()) {
+    add("raft.vote_refused_in_contact");
+  }
   if (!request.pre && message.term == core.term() && core.vote() == from) add("raft.vote_asked_twice");
 }
 

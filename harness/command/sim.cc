@@ -30,7 +30,8 @@ struct SimCommand {
 
 void print_line(const CampaignReport& report) {
   if (isatty(STDERR_FILENO) == 0) return;
-  fmt::print(stderr, "\r{} seeds, {:.0f}/min, {:.2f} M events/s, {} commits, {} elections, {} faults, {} failures   ",
+  fmt::print(stderr,
+             "\r{} seeds, {:.0f}/min, {:.2f} M events/s, {} commits, {} elections, {} faults, {} failures   ",
              report.seeds, static_cast<double>(report.seeds) * 60 / std::max(report.wall_seconds, 1e-3),
              static_cast<double>(report.events) / 1e6 / std::max(report.wall_seconds, 1e-3), report.commits,
              report.elections, report.faults.fired_total(), report.failures);
@@ -38,21 +39,23 @@ void print_line(const CampaignReport& report) {
 }
 
 void print_report(const CampaignReport& report) {
-  fmt::print("{} seeds, {} failures, {} events, {:.1f} simulated seconds in {:.1f} s, {} commits, {} elections\n",
-             report.seeds, report.failures, report.events, report.simulated_seconds, report.wall_seconds,
-             report.commits, report.elections);
+  fmt::print(
+      "{} seeds, {} failures, {} events, {:.1f} simulated seconds in {:.1f} s, {} commits, {} elections\n",
+      report.seeds, report.failures, report.events, report.simulated_seconds, report.wall_seconds,
+      report.commits, report.elections);
   for (std::size_t kind = 0; kind < sim::kFaultKinds; ++kind) {
     const auto which = static_cast<sim::FaultKind>(kind);
     const sim::FaultCount& count = report.faults[which];
-    fmt::print("  {:<22} armed {:>8}  fired {:>9}  noticed {:>8}\n", sim::name_of(which), count.armed, count.fired,
-               count.noticed);
+    fmt::print("  {:<22} armed {:>8}  fired {:>9}  noticed {:>8}\n", sim::name_of(which), count.armed,
+               count.fired, count.noticed);
   }
   for (const FailingSeed& failing : report.failing) {
     fmt::print("seed {}: {}: {}{}\n", failing.seed, failing.oracle, failing.text,
                failing.trace.empty() ? "" : " (" + failing.trace + ")");
   }
   for (const std::string& missing : report.missing) {
-    fmt::print("the fault {} never fired or was never noticed: the campaign proves nothing about it\n", missing);
+    fmt::print("the fault {} never fired or was never noticed: the campaign proves nothing about it\n",
+               missing);
   }
 }
 
@@ -114,7 +117,8 @@ Exit SimCommand::run() const {
     if (last != options.seed) misuse("--seed takes one seed; for a range use --seeds");
     return run_one(options);
   }
-  if (!trace.empty()) misuse("--trace records one run: give --seed; for failing runs of a campaign use --traces");
+  if (!trace.empty())
+    misuse("--trace records one run: give --seed; for failing runs of a campaign use --traces");
   const CampaignOptions options = campaign();
   std::signal(SIGINT, [](int) { interrupt_campaign(); });
   std::signal(SIGTERM, [](int) { interrupt_campaign(); });
@@ -132,7 +136,8 @@ Exit SimCommand::run() const {
 
 void add_sim(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand("sim", "Run seeded simulations of a whole cluster under faults");
-  command->footer("Example: reel sim --seeds 1..200 --jobs 2\n         reel sim --seed 7 --trace seven.trace");
+  command->footer(
+      "Example: reel sim --seeds 1..200 --jobs 2\n         reel sim --seed 7 --trace seven.trace");
   auto state = std::make_shared<SimCommand>();
   state->flags.add_to(*command);
   command->add_option("--seed", state->seed, "one seed");

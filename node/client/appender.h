@@ -25,20 +25,20 @@
 namespace reel::client {
 
 struct AppenderOptions {
-  std::vector<NodeId> nodes;                       // whom to ask; not empty
+  std::vector<NodeId> nodes;  // whom to ask; not empty
   GroupId group{1};
-  SessionId session;                               // drawn at random by the application
+  SessionId session;  // drawn at random by the application
   bool ordered = true;
-  Sequence first{1};                               // > 1: goes on with a session that was used before, behind its
-                                                   // answered requests; unanswered ones are submitted again, unchanged
-  std::uint32_t outstanding_max = 4096;            // transactions; <= kSessionWindow / 2
+  Sequence first{1};                     // > 1: goes on with a session that was used before, behind its
+                                         // answered requests; unanswered ones are submitted again, unchanged
+  std::uint32_t outstanding_max = 4096;  // transactions; <= kSessionWindow / 2
   std::uint32_t call_transactions_max = 1024;
   std::uint32_t call_bytes_max = 512u << 10;
   std::uint32_t calls_in_flight_max = 8;
-  io::Duration call_timeout = io::seconds(2);      // then the call counts as lost
+  io::Duration call_timeout = io::seconds(2);  // then the call counts as lost
   io::Duration backoff_min = io::milliseconds(5);
   io::Duration backoff_max = io::milliseconds(500);
-  std::uint64_t seed = 0;                          // jitter of the backoff
+  std::uint64_t seed = 0;  // jitter of the backoff
 };
 
 class Appender {
@@ -72,7 +72,7 @@ class Appender {
     Sequence first;
     std::uint32_t count = 0;
     Bytes block;
-    io::CallId call;            // 0: not in flight
+    io::CallId call;  // 0: not in flight
     io::Instant expires = io::kNever;
     bool done = false;
   };
@@ -85,15 +85,15 @@ class Appender {
   void on_error(const CallError& error, const io::Now& now, Calls& out);
 
   AppenderOptions options_;
-  std::deque<Chunk> chunks_;           // unanswered and cut into calls, in order of sequence
-  std::vector<std::byte> staged_;      // submitted, not yet cut
+  std::deque<Chunk> chunks_;       // unanswered and cut into calls, in order of sequence
+  std::vector<std::byte> staged_;  // submitted, not yet cut
   std::vector<std::uint32_t> staged_ends_;
   Sequence next_{1};
   std::uint64_t outstanding_ = 0;
   std::uint32_t in_flight_ = 0;
-  bool pipelining_ = false;            // a call succeeded since the last failure
+  bool pipelining_ = false;  // a call succeeded since the last failure
   std::size_t target_ = 0;
-  std::uint32_t failures_ = 0;         // in a row
+  std::uint32_t failures_ = 0;  // in a row
   std::uint64_t retries_ = 0;
   Repeats repeats_;
   io::Instant resume_at_{INT64_MIN};

@@ -35,15 +35,16 @@ class Calls {
 
 // Why calls were repeated; for reports, never for decisions.
 struct Repeats {
-  std::uint64_t timed_out = 0;      // no answer within the call's time
-  std::uint64_t failed = 0;         // the node, or the connection to it, is gone
-  std::uint64_t unavailable = 0;    // the node is recovering, or cannot say
-  std::uint64_t not_leader = 0;     // answered by a node that had led before: its leadership is over
+  std::uint64_t timed_out = 0;    // no answer within the call's time
+  std::uint64_t failed = 0;       // the node, or the connection to it, is gone
+  std::uint64_t unavailable = 0;  // the node is recovering, or cannot say
+  std::uint64_t not_leader = 0;   // answered by a node that had led before: its leadership is over
   std::uint64_t overloaded = 0;
-  std::uint64_t out_of_order = 0;   // an earlier call is missing at the leader
+  std::uint64_t out_of_order = 0;  // an earlier call is missing at the leader
 };
 
 // The pause after the n-th failure in a row: doubles from `min` to `max`, with jitter of a half downwards, drawn by key.
-[[nodiscard]] io::Duration backoff(io::Duration min, io::Duration max, std::uint32_t failures, std::uint64_t seed);
+[[nodiscard]] io::Duration backoff(io::Duration min, io::Duration max, std::uint32_t failures,
+                                   std::uint64_t seed);
 
 }  // namespace reel::client

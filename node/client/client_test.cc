@@ -120,12 +120,18 @@ TEST(Appender, StopsAtAFinalRefusal) {
   EXPECT_EQ(appender.deadline(), io::kNever);
 }
 
-FeedResult feed_of(std::uint64_t first_id, std::uint32_t count, std::uint64_t high_water, bool damaged = false) {
+FeedResult feed_of(std::uint64_t first_id, std::uint32_t count, std::uint64_t high_water,
+                   bool damaged = false) {
   std::vector<std::byte> block;
   const std::byte data[3]{std::byte{1}, std::byte{2}, std::byte{3}};
   for (std::uint32_t i = 0; i < count; ++i) {
-    log::append_record(block, {.header = 0, .data = data, .write_locks = {}, .read_locks = {}, .append_locks = {},
-                               .based_on = {}, .intent = 0});
+    log::append_record(block, {.header = 0,
+                               .data = data,
+                               .write_locks = {},
+                               .read_locks = {},
+                               .append_locks = {},
+                               .based_on = {},
+                               .intent = 0});
   }
   if (damaged) block[log::kRecordHeaderBytes] ^= std::byte{1};
   std::vector<std::byte> payload(log::kEntryHeaderBytes + log::kSectionHeaderBytes);

@@ -22,7 +22,7 @@ class Driver : public io::Host {
   // ---- for the program
   virtual void on_committed(const std::vector<CommittedRun>&) {}
   virtual void on_transaction(const log::Transaction&) {}  // of any reader, in its order
-  virtual void on_progress() {}                            // after each turn: failures, room to submit, being caught up
+  virtual void on_progress() {}  // after each turn: failures, room to submit, being caught up
   // An answer to a call that the program made itself with call().
   virtual void on_other_reply(io::CallId, const ClientReply*) {}  // nullptr: the call failed
 

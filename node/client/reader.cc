@@ -45,7 +45,8 @@ bool Reader::on_reply(io::CallId call, const ClientReply& reply, const io::Now& 
     return true;
   }
   const auto* error = std::get_if<CallError>(&reply);
-  if (error != nullptr && (error->code == ErrorCode::unauthorized || error->code == ErrorCode::no_such_partition)) {
+  if (error != nullptr &&
+      (error->code == ErrorCode::unauthorized || error->code == ErrorCode::no_such_partition)) {
     failure_ = error->text;
     return true;
   }
@@ -76,7 +77,8 @@ bool Reader::accept(const log::Transaction& transaction) {
     return false;
   }
   if (io::checksum(transaction.record.data) != transaction.record.checksum) {
-    failure_ = "transaction " + std::to_string(transaction.id.value) + " does not match its client's checksum";
+    failure_ =
+        "transaction " + std::to_string(transaction.id.value) + " does not match its client's checksum";
     return false;
   }
   ++next_;

@@ -15,12 +15,12 @@
 namespace reel::client {
 
 struct ReaderOptions {
-  std::vector<NodeId> nodes;                    // not empty; the first is asked first
+  std::vector<NodeId> nodes;  // not empty; the first is asked first
   GroupId group{1};
   TxnId from;
-  std::uint32_t bytes_max = 1u << 20;           // credit of one call
-  io::Duration wait = io::seconds(10);          // long poll at the end of the log; 0: just look
-  io::Duration call_timeout = io::seconds(5);   // on top of `wait`
+  std::uint32_t bytes_max = 1u << 20;          // credit of one call
+  io::Duration wait = io::seconds(10);         // long poll at the end of the log; 0: just look
+  io::Duration call_timeout = io::seconds(5);  // on top of `wait`
   io::Duration backoff_min = io::milliseconds(5);
   io::Duration backoff_max = io::milliseconds(500);
   std::uint64_t seed = 0;
@@ -49,10 +49,12 @@ class Reader {
     }
   }
 
-  TxnId next() const { return next_; }               // the next id that drain() will hand over
-  TxnId high_water() const { return high_water_; }   // as of the last answer
+  TxnId next() const { return next_; }              // the next id that drain() will hand over
+  TxnId high_water() const { return high_water_; }  // as of the last answer
   bool caught_up() const { return entries_.empty() && answered_ && next_ >= high_water_; }
-  const std::optional<std::string>& failure() const { return failure_; }  // damage or refusal: nothing more comes
+  const std::optional<std::string>& failure() const {
+    return failure_;
+  }  // damage or refusal: nothing more comes
   NodeId target() const { return options_.nodes[target_]; }
   const Repeats& repeats() const { return repeats_; }
 

@@ -129,7 +129,9 @@ struct Recovered {
   std::uint64_t cut_records = 0;   // TORN and UNDECIDED records, and those behind them, that were cut now
   std::uint64_t cut_batches = 0;
   std::uint64_t bytes = 0;  // of all journal files
-  Incarnation last_life;    // the newest life that any batch names; 0: there is none
+  std::uint64_t damaged_identities =
+      0;                  // sectors of identity zones that are neither empty nor whole: torn, once
+  Incarnation last_life;  // the newest life that any batch names; 0: there is none
 };
 
 // Reads every identity zone, decides a verdict for each record above the synced mark

@@ -417,7 +417,10 @@ void Recovery::Impl::on_identity(std::size_t file, std::uint32_t slot, std::span
   if (!batch && batch.error() == DecodeError::empty) return;
   journal.identities_used = std::max(journal.identities_used, slot + 1);
   if (!batch) {
-    if (batch.error() == DecodeError::damaged) return;  // torn, or rot: the marks will tell
+    if (batch.error() == DecodeError::damaged) {
+      ++recovered_.damaged_identities;
+      return;  // torn, or rot: the marks will tell
+    }
     const bool newer = batch.error() == DecodeError::unsupported;
     return fail_at(newer ? Code::unsupported : Code::inconsistent,
                    std::string("an identity sector is ") + name_of(batch.error()), file, offset);
