@@ -5,10 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
-#include <cctype>
 #include <charconv>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -20,6 +21,7 @@ namespace reel::harness {
 namespace {
 
 constexpr std::size_t kTokenBytesMax = 256;
+constexpr std::size_t kTextFileBytesMax = 1u << 20;
 
 class Table {
  public:
@@ -76,6 +78,31 @@ io::Duration milliseconds_of(Table& table, const char* key, std::uint64_t high, 
       table.number(key, 1, high, static_cast<std::uint64_t>(fallback.ns / 1'000'000))));
 }
 
+// A text file of at most kTextFileBytesMax.
+std::string content_of(const std::string& path, const std::string& what) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) refuse("the " + what + " '" + path + "' is a directory: name a file");
+  std::ifstream file(path, std::ios::binary);
+  if (!file) refuse("cannot read the " + what + " '" + path + "' (" + std::strerror(errno) + "): name a file that can be read");
+  std::string content(kTextFileBytesMax + 1, '\0');
+  file.read(content.data(), static_cast<std::streamsize>(content.size()));
+  content.resize(static_cast<std::size_t>(file.gcount()));
+  if (content.size() > kTextFileBytesMax) refuse("'" + path + "' is no " + what + ": it is larger than 1 MiB");
+  return content;
+}
+
+std::string one_line(std::string_view text) {
+  std::string line(text);
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  return line;
+}
+
+bool lies_in(const std::string& file, const std::string& directory) {
+  std::error_code error;
+  const auto parent = std::filesystem::weakly_canonical(file, error).parent_path();
+  return parent == std::filesystem::weakly_canonical(directory + "/.", error).parent_path();
+}
+
 std::vector<PeerAddress> peers_of(Table& table, const std::string& where) {
   const toml::array* list = table.array("peers");
   if (list == nullptr || list->empty()) {
@@ -104,15 +131,11 @@ std::vector<PeerAddress> peers_of(Table& table, const std::string& where) {
 }  // namespace
 
 NodeConfig read_node_config(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) refuse("cannot read the configuration '" + path + "': " + std::strerror(errno));
-  std::stringstream content;
-  content << file.rdbuf();
   toml::table parsed;
   try {
-    parsed = toml::parse(content.str(), path);
+    parsed = toml::parse(content_of(path, "configuration"), path);
   } catch (const toml::parse_error& error) {
-    refuse(path + ", line " + std::to_string(error.source().begin.line) + ": " + std::string(error.description()));
+    refuse(path + ", line " + std::to_string(error.source().begin.line) + " is not TOML: " + one_line(error.description()));
   }
   Table table(parsed, path);
   NodeConfig config;
@@ -139,7 +162,10 @@ NodeConfig read_node_config(const std::string& path) {
   table.refuse_unknown();
   bool self = false;
   for (const PeerAddress& peer : config.peers) self = self || peer.node == config.node;
-  if (!self) refuse(path + ": 'peers' does not list this node, " + std::to_string(config.node.value));
+  if (!self) refuse(path + ": 'peers' does not list this node, " + std::to_string(config.node.value) + ": add it");
+  if (!config.record.empty() && lies_in(config.record, config.dir)) {
+    refuse(path + ": 'record' lies in the data directory that it would record: put it elsewhere");
+  }
   return config;
 }
 
@@ -158,14 +184,14 @@ PeerAddress parse_peer(const std::string& text) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + equals, peer.node.value);
     if (error == std::errc() && end == text.data() + equals && peer.node.value != 0) {
       peer.address = text.substr(equals + 1);
-      check_address(peer.address, "--peer " + text);
+      check_address(peer.address, "--peer " + text, Exit::usage);
       return peer;
     }
   }
   misuse("--peer '" + text + "' is not NODE=HOST:PORT, for example 1=127.0.0.1:7101");
 }
 
-void check_address(const std::string& address, const std::string& what) {
+void check_address(const std::string& address, const std::string& what, Exit status) {
   const std::size_t colon = address.rfind(':');
   std::uint32_t port = 0;
   bool good = colon != std::string::npos && colon > 0 && colon + 1 < address.size();
@@ -173,21 +199,22 @@ void check_address(const std::string& address, const std::string& what) {
     const auto [end, error] = std::from_chars(address.data() + colon + 1, address.data() + address.size(), port);
     good = error == std::errc() && end == address.data() + address.size() && port >= 1 && port <= 65535;
   }
-  if (!good) refuse(what + " is '" + address + "', which is not HOST:PORT with a port from 1 to 65535");
+  if (good) return;
+  throw CommandError{status, what + " is '" + address + "', which is not HOST:PORT with a port from 1 to 65535"};
 }
 
 std::vector<Token> read_tokens(const std::string& path) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) {
-    refuse("cannot read the token file '" + path + "': " + std::strerror(errno) + "; see `reel up` or --token-file");
+    refuse("cannot read the token file '" + path + "' (" + std::strerror(errno) + "): name the file that `reel up` or "
+           "the cluster's operator made");
   }
   if ((info.st_mode & 077) != 0) {
     refuse("the token file '" + path + "' can be read by others: chmod 600 it");
   }
-  std::ifstream file(path);
-  if (!file) refuse("cannot read the token file '" + path + "': " + std::strerror(errno));
+  std::istringstream content(content_of(path, "token file"));
   std::vector<Token> tokens;
-  for (std::string line; std::getline(file, line);) {
+  for (std::string line; std::getline(content, line);) {
     std::istringstream words(line);
     std::string first, second, third;
     words >> first >> second >> third;
@@ -204,10 +231,10 @@ std::vector<Token> read_tokens(const std::string& path) {
     } else if (first == "admin") {
       token.rights = io::Rights::read | io::Rights::append | io::Rights::admin;
     } else {
-      refuse("the token file '" + path + "' has a line that is neither TOKEN nor read|append|admin TOKEN");
+      refuse("the token file '" + path + "' has a line that is neither TOKEN nor read|append|admin TOKEN: correct it");
     }
     if (!third.empty() || token.secret.size() > kTokenBytesMax || token.secret.size() < 16) {
-      refuse("the token file '" + path + "' has a token that is not one word of 16 to 256 characters");
+      refuse("the token file '" + path + "' has a token that is not one word of 16 to 256 characters: correct it");
     }
     tokens.push_back(std::move(token));
   }
@@ -228,10 +255,10 @@ void make_token_file(const std::string& path) {
   }
   token += '\n';
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (file < 0) refuse("cannot make the token file '" + path + "': " + std::strerror(errno));
+  if (file < 0) refuse("cannot make the token file '" + path + "' (" + std::strerror(errno) + "): choose another directory");
   const bool written = write(file, token.data(), token.size()) == static_cast<ssize_t>(token.size());
   close(file);
-  if (!written) refuse("cannot write the token file '" + path + "': " + std::strerror(errno));
+  if (!written) refuse("cannot write the token file '" + path + "' (" + std::strerror(errno) + "): make room, then try again");
 }
 
 }  // namespace reel::harness

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/command/command.h"
 #include "io/ports/service.h"
 #include "node/node.h"
 
@@ -35,8 +36,8 @@ struct NodeConfig {
 
 // "1=127.0.0.1:7101" as given to --peer.
 [[nodiscard]] PeerAddress parse_peer(const std::string& text);
-// HOST:PORT with a port in 1 … 65535; refuses anything else.
-void check_address(const std::string& address, const std::string& what);
+// HOST:PORT with a port in 1 … 65535; refuses anything else, with this exit status.
+void check_address(const std::string& address, const std::string& what, Exit status = Exit::finding);
 
 // A token file has one token a line: TOKEN (all rights), or "read TOKEN", "append TOKEN", "admin TOKEN".
 // It must not be readable by others than its owner.

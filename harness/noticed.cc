@@ -53,7 +53,7 @@ constexpr NoticeRule kRules[] = {
 
     {FaultKind::disk_latency, "raft.window_probed"},
 
-    {FaultKind::disk_stall, "raft.stepped_down_with_a_quorum", kNamesItsCause},
+    {FaultKind::disk_stall, "raft.disk_stalled"},
     {FaultKind::disk_stall, "raft.window_probed"},
 
     {FaultKind::disk_crash_loss, "journal.cut"},
@@ -102,7 +102,7 @@ void Noticed::marked(std::string_view name, io::Instant now) {
   ++found->second.count;
   for (const NoticeRule* rule : found->second.rules) {
     const auto kind = static_cast<std::size_t>(rule->kind);
-    const bool soon = storm_ && now - fired_at_[kind] <= kNoticedWithin;
+    const bool soon = credulous_ && now - fired_at_[kind] <= kNoticedWithin;
     if (fired_[kind] == 0 || !(soon || rule->names_its_cause)) continue;
     if (counters_[rule->kind].noticed < fired_[kind]) counters_.notice(rule->kind);
   }

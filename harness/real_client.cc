@@ -2,6 +2,8 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
+
 #include "harness/command/command.h"
 #include "harness/node_config.h"
 
@@ -27,7 +29,7 @@ std::vector<std::string> split(const std::string& list) {
   for (std::size_t at = 0; at <= list.size();) {
     const std::size_t comma = std::min(list.find(',', at), list.size());
     addresses.push_back(list.substr(at, comma - at));
-    check_address(addresses.back(), "--connect");
+    check_address(addresses.back(), "--connect", Exit::usage);
     at = comma + 1;
   }
   return addresses;
@@ -73,26 +75,68 @@ RealClient::~RealClient() = default;
 
 void RealClient::discover(const std::vector<std::string>& addresses, io::Duration patience) {
   const io::Instant deadline = real::monotonic_now() + patience;
-  while (nodes_.empty()) {
-    found_ = world_->remote.discover(addresses).wait(loop_.wait_scope());
-    for (const real::Found& found : found_) {
-      if (found.unauthorized) refuse("the node at " + found.address + " does not know this token: use its cluster's token file");
-      if (found.node.value == 0) continue;
-      for (const real::Found& other : found_) {
-        if (other.node.value != 0 && other.cluster != found.cluster) {
-          refuse(found.address + " and " + other.address + " belong to different clusters: check --connect");
-        }
-      }
-      nodes_.push_back(found.node);
+  while (true) {
+    const std::vector<real::Found> found = world_->remote.discover(addresses).wait(loop_.wait_scope());
+    take(found);
+    if (!nodes_.empty()) return;
+    if (real::monotonic_now() >= deadline) {
+      refuse("no node answers at " + addresses.front() + (addresses.size() > 1 ? " or the other addresses" : "") +
+             " (" + found.front().error + "): start the cluster, or correct --connect");
     }
-    if (!nodes_.empty() || real::monotonic_now() >= deadline) break;
     loop_.io().provider->getTimer().afterDelay(200 * kj::MILLISECONDS).wait(loop_.wait_scope());
   }
-  if (nodes_.empty()) {
-    refuse("no node answers at " + addresses.front() + (addresses.size() > 1 ? " or the other addresses" : "") + " (" +
-           found_.front().error + "): is the cluster up, and --connect right?");
+}
+
+void RealClient::take(const std::vector<real::Found>& found) {
+  members_.clear();
+  const real::Found* first = nullptr;
+  for (const real::Found& one : found) {
+    if (one.unauthorized) {
+      refuse("the node at " + one.address + " does not know this token: use its cluster's token file");
+    }
+    if (one.node.value == 0) continue;
+    if (first == nullptr) first = &one;
+    if (one.cluster != first->cluster) {
+      refuse(first->address + " and " + one.address + " belong to different clusters: correct --connect");
+    }
+    if (knows(one.node)) continue;
+    nodes_.push_back(one.node);
+    members_.push_back({one.node, one.address, ""});
+  }
+  const auto error_at = [&](const std::string& address) {
+    for (const real::Found& one : found) {
+      if (one.address == address) return one.error;
+    }
+    return std::string();
+  };
+  for (const real::Found& one : found) {
+    for (const real::Member& member : one.members) {
+      if (knows(member.node)) continue;
+      world_->remote.set_address(member.node, member.address);
+      members_.push_back({member.node, member.address, error_at(member.address)});
+    }
+  }
+  for (const real::Found& one : found) {
+    const bool listed = std::any_of(members_.begin(), members_.end(),
+                                    [&](const ClusterMember& member) { return member.address == one.address; });
+    if (!listed && one.node.value == 0) members_.push_back({NodeId(), one.address, one.error});
   }
 }
+
+bool RealClient::knows(NodeId node) const {
+  return std::any_of(members_.begin(), members_.end(),
+                     [&](const ClusterMember& member) { return member.node == node; });
+}
+
+std::vector<NodeId> RealClient::everyone() const {
+  std::vector<NodeId> nodes;
+  for (const ClusterMember& member : members_) {
+    if (member.node.value != 0) nodes.push_back(member.node);
+  }
+  return nodes;
+}
+
+std::string RealClient::last_error(NodeId node) const { return world_->remote.last_error(node); }
 
 io::Ports& RealClient::ports() { return world_->ports; }
 

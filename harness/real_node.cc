@@ -3,6 +3,8 @@
 #include <kj/async-io.h>
 #include <sys/random.h>
 
+#include <filesystem>
+
 #include "harness/provision.h"
 #include "io/wire/codec.h"
 
@@ -46,14 +48,21 @@ real::RpcServerOptions server_options(const NodeConfig& config, const std::vecto
   options.cluster = config.cluster;
   for (const Token& token : tokens) options.tokens.push_back({token.secret, token.rights});
   options.peer_token = peer_token(tokens);
+  for (const PeerAddress& peer : config.peers) options.members.push_back({peer.node, peer.address});
   return options;
 }
 
-// What KJ says of a failed call, down to the reason itself: "bind(...): Address already in use" -> its last part.
-std::string reason_of(const kj::Exception& exception) {
-  const std::string text(exception.getDescription().cStr());
-  const std::size_t colon = text.rfind(": ");
-  return colon == std::string::npos ? text : text.substr(colon + 2);
+// What KJ says of a failed call, down to the reason itself, and what to do about it.
+std::string listen_error(const std::string& address, const kj::Exception& exception) {
+  std::string why(exception.getDescription().cStr());
+  constexpr std::string_view kResolver = "gai_strerror(status) = ";
+  if (const std::size_t at = why.find(kResolver); at != std::string::npos) why.erase(0, at + kResolver.size());
+  if (const std::size_t call = why.find("): "); call != std::string::npos) why.erase(0, call + 3);
+  why = why.substr(0, why.find(';'));
+  const bool in_use = why.find("in use") != std::string::npos;
+  return "cannot listen on " + address + " (" + why + "): " +
+         (in_use ? "stop whoever uses the port, or choose another one"
+                 : "'listen' must be an address of this machine and a free port");
 }
 
 }  // namespace
@@ -91,16 +100,13 @@ RealWorld::RealWorld(real::Loop& loop, const NodeConfig& config, std::unique_ptr
 RealWorld::~RealWorld() = default;
 
 std::expected<void, std::string> RealWorld::listen() {
-  std::string why;
   KJ_IF_MAYBE(exception, kj::runCatchingExceptions([&] {
     auto address = loop_.io().provider->getNetwork().parseAddress(config_.listen.c_str()).wait(loop_.wait_scope());
     receiver_ = address->listen();
   })) {
-    why = reason_of(*exception);
+    return std::unexpected(listen_error(config_.listen, *exception));
   }
-  if (why.empty()) return {};
-  return std::unexpected("cannot listen on " + config_.listen + ": " + why +
-                         "; stop whoever uses the port, or choose another one");
+  return {};
 }
 
 std::expected<void, std::string> RealWorld::start_recording() {
@@ -133,8 +139,17 @@ void RealWorld::go_online(const journal::Stamp& stamp) {
   }
 }
 
-std::expected<std::unique_ptr<RealNode>, std::string> RealNode::start(
-    real::Loop& loop, const NodeConfig& config, std::function<void(const std::string&)> halted) {
+std::expected<std::unique_ptr<RealNode>, std::string> RealNode::start(real::Loop& loop, const NodeConfig& config,
+                                                                      Events events) {
+  std::error_code error;
+  if (std::filesystem::is_directory(config.dir, error) && std::filesystem::is_empty(config.dir, error)) {
+    return std::unexpected("directory " + config.dir + " is empty: make a data directory with `reel node init`, or if "
+                           "this node had one, restore it");
+  }
+  if (std::filesystem::is_directory(config.dir, error) && !std::filesystem::exists(config.dir + "/superblock", error)) {
+    return std::unexpected("directory " + config.dir + " holds no node's data: correct 'dir', or make a data directory "
+                           "elsewhere with `reel node init`");
+  }
   auto world = RealWorld::open(loop, config);
   if (!world) return std::unexpected(world.error());
   auto node = std::make_unique<RealNode>();
@@ -146,9 +161,12 @@ std::expected<std::unique_ptr<RealNode>, std::string> RealNode::start(
   options.entropy = random_bits();
   options.peer_batch_codec = &wire::kPeerBatchCodec;
   options.client_reply_codec = &wire::kClientReplyCodec;
-  options.booted = [raw = node->world_.get()](const journal::Stamp& stamp) { raw->go_online(stamp); };
+  options.booted = [world_of_node = node->world_.get(), online = std::move(events.online)](const journal::Stamp& stamp) {
+    world_of_node->go_online(stamp);
+    if (online) online();
+  };
   node->driver_ = std::make_unique<node::Driver>(options, node->world_->ports(), node->world_->recorder(),
-                                                  std::move(halted));
+                                                  std::move(events.halted));
   node->world_->attach(*node->driver_);
   node->driver_->on_start();
   return node;

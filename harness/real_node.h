@@ -67,9 +67,14 @@ class RealWorld {
 
 class RealNode {
  public:
-  // `halted` is called with one sentence when the node stops for good.
-  [[nodiscard]] static std::expected<std::unique_ptr<RealNode>, std::string> start(
-      real::Loop& loop, const NodeConfig& config, std::function<void(const std::string&)> halted);
+  struct Events {
+    std::function<void()> online;                    // the data directory is this node's; peers and clients are served
+    std::function<void(const std::string&)> halted;  // the node stops for good, in one sentence
+  };
+  // Refuses a directory that holds no node's data, and leaves it as it is. The error is one sentence.
+  [[nodiscard]] static std::expected<std::unique_ptr<RealNode>, std::string> start(real::Loop& loop,
+                                                                                   const NodeConfig& config,
+                                                                                   Events events);
 
   const node::Node& node() const { return driver_->node(); }
   const std::string& notice() const { return world_->notice(); }

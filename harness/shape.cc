@@ -48,6 +48,7 @@ enum class Place : std::uint32_t {
   disk_speed,
   queue,
   wait,
+  buggify,
 };
 
 class Draw {
@@ -232,6 +233,10 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
     disk.jitter_mean = disk.jitter_mean * factor;
   }
   fit_timeouts(draw, shape);
+  // Rare branches (faults.md); which of them are armed is the core's to draw from this seed.
+  if (options.setting != Setting::calm && draw.permille(Place::buggify, 250)) {
+    shape.node.group.raft.buggify_seed = draw.range(Place::buggify, 1, std::uint64_t{1} << 62, 1);
+  }
   return shape;
 }
 

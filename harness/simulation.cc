@@ -36,7 +36,7 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   world_->decisions().override_with(overrides);
   for (std::uint32_t node = 1; node <= shape_.nodes; ++node) voters_.push_back(NodeId(node));
   partitions_ = shape_.log_clients > 0 ? 2 : 1;
-  noticed_ = std::make_unique<Noticed>(world_->counters());
+  noticed_ = std::make_unique<Noticed>(world_->counters(), shape_.node.group.raft.buggify_seed != 0);
   oracles_ = std::make_unique<Oracles>(
       voters_, partitions_, [this](std::string_view mark) { noticed_->marked(mark, world_->time()); });
   world_->add_observer(this);
@@ -178,7 +178,7 @@ sim::FaultPlan Simulation::draw_plan() {
   if (options_.setting == Setting::calm) plan.allowed.reset();
   if (options_.setting == Setting::harsh) {
     plan.calm_permille = 0;
-    plan.kind_permille = 1000;
+    plan.kind_permille = options_.faults ? 1000 : 750;
     plan.intensity = 2;
   }
   sim::FaultPlan drawn = sim::FaultPlan::draw(world_->decisions(), plan);

@@ -43,9 +43,18 @@ void Signs::of_timeout(const raft::Core& core, raft::Timer timer) {
     if (role_ == Role::follower && core.leader() != NodeId()) add("raft.leader_lost");
     if (role_ == Role::candidate || role_ == Role::pre_candidate) add("raft.campaign_without_result");
   }
-  if (timer == raft::Timer::quorum && role_ == Role::leader) {
+  if (role_ != Role::leader) return;
+  if (timer == raft::Timer::quorum) {
     quorum_timeout_ = true;
     quorum_active_ = quorum_is_active(core);
+    disk_idle_ = core.durable_index() == core.last_index();
+  }
+  if (timer != raft::Timer::heartbeat) return;
+  for (const auto& [node, peer] : core.progress()) {
+    // A whole interval brought no acknowledgement: this heartbeat asks for the end of the window.
+    const bool probed =
+        peer.state == raft::Progress::State::replicate && peer.stalled && !peer.inflight.empty();
+    if (probed) return add("raft.window_probed");
   }
 }
 
@@ -86,25 +95,14 @@ std::span<const char* const> Signs::after(const raft::Core& core, const raft::Ou
   if (core.counters().impossible > before_.impossible) add("raft.impossible_message");
   if (core.counters().malformed > before_.malformed) add("raft.malformed_message");
   if (quorum_timeout_ && core.role() != Role::leader) {
-    add(!quorum_active_ ? "raft.quorum_lost" : "raft.stepped_down_with_a_quorum");
+    add(!quorum_active_ ? "raft.quorum_lost" : disk_idle_ ? "raft.needless_step_down" : "raft.disk_stalled");
   }
   for (const raft::Effect& effect : effects) {
     if (const auto* append = std::get_if<raft::AppendToLog>(&effect)) {
       if (append->truncate_from) add("raft.truncated");
-    } else if (const auto* outgoing = std::get_if<raft::Outgoing>(&effect)) {
-      of_outgoing(core, *outgoing);
     }
   }
   return {signs_.data(), count_};
-}
-
-// A heartbeat at the end of the window instead of its beginning: a whole interval brought no acknowledgement.
-void Signs::of_outgoing(const raft::Core& core, const raft::Outgoing& outgoing) {
-  const auto* append = std::get_if<AppendRequest>(&outgoing.message.body);
-  if (append == nullptr || !append->entries.empty() || core.role() != Role::leader) return;
-  const raft::Progress* peer = progress_of(core, outgoing.to);
-  if (peer == nullptr || peer->state != raft::Progress::State::replicate) return;
-  if (append->previous.index > peer->match) add("raft.window_probed");
 }
 
 }  // namespace reel::node

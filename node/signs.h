@@ -26,7 +26,6 @@ class Signs {
   void of_message(const raft::Core& core, NodeId from, const PeerMessage& message);
   void of_append(const raft::Core& core, const PeerMessage& message, const AppendRequest& request);
   void of_vote(const raft::Core& core, NodeId from, const PeerMessage& message, const VoteRequest& request);
-  void of_outgoing(const raft::Core& core, const raft::Outgoing& outgoing);
 
   std::array<const char*, kSignsMax> signs_{};
   std::size_t count_ = 0;
@@ -35,6 +34,7 @@ class Signs {
   bool append_reply_ = false;
   bool quorum_timeout_ = false;
   bool quorum_active_ = true;
+  bool disk_idle_ = true;
 };
 
 }  // namespace reel::node

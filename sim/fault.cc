@@ -513,8 +513,10 @@ void PlanDraw::fill_rate(FaultProgram& program, std::uint32_t number) {
   program.length = span_of(range(program.kind, number, 10, 50 * kMs, 1000 * kMs));
 }
 
+// Short ones are as likely as long ones, by powers of two: a cluster that is cut most of the time decides little.
 void PlanDraw::fill_cut(FaultProgram& program, std::uint32_t number) {
-  interval(program, number, 200 * kMs, 8000 * kMs);
+  const std::uint64_t shortest = (50 * kMs) << range(program.kind, number, 12, 0, 6);
+  interval(program, number, shortest, 2 * shortest);
   if (program.kind == FaultKind::net_isolate) {
     one_target(program, number);
   } else if (program.kind != FaultKind::net_partition_partial) {

@@ -20,11 +20,14 @@
 namespace reel::harness {
 namespace {
 
+constexpr io::Duration kLookAgain = io::milliseconds(500);
+
 struct AppendFlags {
   ConnectFlags connect;
   std::uint32_t partition = 0;
   std::uint32_t header = 0;
   std::uint32_t outstanding = 4096;
+  std::uint32_t patience_s = 60;
   bool json = false;
 };
 
@@ -84,7 +87,7 @@ class AppendHost final : public client::Driver {
   AppendHost(real::Loop& loop, RealClient& client, const AppendFlags& flags)
       : Driver(client.ports(), wire::kClientCallCodec), loop_(loop), flags_(flags) {
     client::AppenderOptions options;
-    options.nodes = client.nodes();
+    options.nodes = client.everyone();
     options.group = GroupId(flags.partition + 1);
     options.outstanding_max = flags.outstanding;
     std::uint64_t random[3] = {};
@@ -99,13 +102,14 @@ class AppendHost final : public client::Driver {
       feed();
       flush();
     });
-    last_answer_ = started_ = std::chrono::steady_clock::now();
+    last_answer_ = waiting_since_ = started_ = std::chrono::steady_clock::now();
+    set_alarm(ports().clock.now().monotonic + kLookAgain);
   }
 
   void on_committed(const std::vector<CommittedRun>& runs) override {
     const auto now = std::chrono::steady_clock::now();
     if (answered_ > 0) gap_ = std::max(gap_, now - last_answer_);
-    last_answer_ = now;
+    last_answer_ = waiting_since_ = now;
     for (const CommittedRun& run : runs) {
       if (answered_ == 0) first_ = run.id;
       last_ = run.id + (run.count - 1);
@@ -121,7 +125,24 @@ class AppendHost final : public client::Driver {
       return loop_.stop();
     }
     feed();
-    if (ended_ && appender()->outstanding() == 0) loop_.stop();
+  }
+
+  // Nothing may be waiting for an answer for longer than the user's patience.
+  void on_alarm() override {
+    const auto now = std::chrono::steady_clock::now();
+    set_alarm(ports().clock.now().monotonic + kLookAgain);
+    if (appender()->outstanding() == 0) waiting_since_ = now;
+    if (flags_.patience_s == 0 || now - waiting_since_ < std::chrono::seconds(flags_.patience_s)) return;
+    error_ = "the cluster committed nothing for " + std::to_string(flags_.patience_s) +
+             " s: see `reel status`; is a majority of its nodes up?";
+    loop_.stop();
+  }
+
+  // Ctrl-C: what was sent is waited for, so that its outcome is known; a second one ends at once.
+  void interrupt() {
+    const bool again = !error_.empty();
+    stop_reading("interrupted");
+    if (again) loop_.stop();
   }
 
   Exit report() {
@@ -149,10 +170,14 @@ class AppendHost final : public client::Driver {
   }
 
   // What is certain when the command ends early.
-  std::string told() const {
-    if (answered_ == 0) return "; nothing was committed for certain";
-    return "; committed for certain: " + std::to_string(answered_) + " transactions, " +
-           std::to_string(first_.value) + ".." + std::to_string(last_.value);
+  std::string told() {
+    std::string text = answered_ == 0 ? "; nothing was committed"
+                                      : "; " + std::to_string(answered_) + " transactions were committed as " +
+                                            std::to_string(first_.value) + ".." + std::to_string(last_.value);
+    if (appender()->outstanding() > 0) {
+      text += ", of " + std::to_string(appender()->outstanding()) + " more it is not known";
+    }
+    return text;
   }
 
  private:
@@ -162,9 +187,15 @@ class AppendHost final : public client::Driver {
     int error = 0;
   };
 
-  // Submits complete lines while the window has room.
+  // Submits what there is while the window has room; ends when all of it is answered.
   void feed() {
-    while (error_.empty()) {
+    if (!ended_) submit_lines();
+    if (ended_ && appender()->outstanding() == 0) loop_.stop();
+  }
+
+  // Complete lines, and at the end of the input a last one without a newline.
+  void submit_lines() {
+    while (!ended_) {
       const std::size_t newline = pending_.find('\n', at_);
       if (newline != std::string::npos) {
         if (!submit(newline)) return;
@@ -174,25 +205,24 @@ class AppendHost final : public client::Driver {
       pending_.erase(0, at_);
       at_ = 0;
       if (pending_.size() > kTransactionBytesMax) return line_too_long();
-      if (blocks_.empty()) break;
-      Block block = std::move(blocks_.front());
-      blocks_.pop_front();
-      reader_->taken();
-      pending_ += block.bytes;
-      if (block.error != 0) {
-        error_ = std::string("reading the input failed: ") + std::strerror(block.error);
-        return loop_.stop();
-      }
-      if (block.end) {
-        input_ended_ = true;
-        break;
+      if (input_ended_) {
+        if (!pending_.empty() && !submit(pending_.size())) return;
+        ended_ = true;
+      } else if (blocks_.empty()) {
+        return;
+      } else {
+        take_block();
       }
     }
-    if (!input_ended_ || ended_ || !error_.empty()) return;
-    if (!pending_.empty() && !submit(pending_.size())) return;  // a last line without a newline
-    pending_.clear();
-    ended_ = true;
-    if (appender()->outstanding() == 0) loop_.stop();
+  }
+
+  void take_block() {
+    Block block = std::move(blocks_.front());
+    blocks_.pop_front();
+    reader_->taken();
+    pending_ += block.bytes;
+    input_ended_ = block.end;
+    if (block.error != 0) stop_reading(std::string("reading the input failed (") + std::strerror(block.error) + ")");
   }
 
   bool submit(std::size_t end) {
@@ -212,9 +242,15 @@ class AppendHost final : public client::Driver {
   }
 
   void line_too_long() {
-    error_ = "line " + std::to_string(lines_ + 1) + " is longer than the limit of " +
-             std::to_string(kTransactionBytesMax) + " bytes: split it";
-    loop_.stop();
+    stop_reading("line " + std::to_string(lines_ + 1) + " is longer than the limit of " +
+                 std::to_string(kTransactionBytesMax) + " bytes, nothing from it on was sent: split it");
+  }
+
+  // The command will fail, when everything that was submitted before is answered.
+  void stop_reading(std::string why) {
+    if (error_.empty()) error_ = std::move(why);
+    ended_ = true;
+    if (appender()->outstanding() == 0) loop_.stop();
   }
 
   void show_progress(bool last) {
@@ -242,7 +278,7 @@ class AppendHost final : public client::Driver {
   std::uint64_t answered_ = 0;
   TxnId first_;
   TxnId last_;
-  std::chrono::steady_clock::time_point started_, last_answer_, shown_;
+  std::chrono::steady_clock::time_point started_, last_answer_, waiting_since_, shown_;
   std::chrono::steady_clock::duration gap_{};
 };
 
@@ -254,14 +290,9 @@ Exit append(const AppendFlags& flags) {
   real::Loop loop;
   RealClient client(loop, flags.connect);
   AppendHost host(loop, client, flags);
-  bool interrupted = false;
-  loop.on_stop_signal([&](int) {
-    interrupted = true;
-    loop.stop();
-  });
+  loop.on_stop_signal([&](int) { host.interrupt(); });
   host.on_start();
   loop.run();
-  if (interrupted) refuse("interrupted" + host.told());
   return host.report();
 }
 
@@ -276,6 +307,8 @@ void add_append(CLI::App& app, Run& run) {
   command->add_option("--header", flags->header, "the application's own 32 bits of each transaction")
       ->capture_default_str();
   command->add_option("--outstanding", flags->outstanding, "transactions without an answer at once")
+      ->capture_default_str();
+  command->add_option("--patience", flags->patience_s, "give up when nothing is committed for so many seconds; 0: never")
       ->capture_default_str();
   command->add_flag("--json", flags->json, "end with one JSON object");
   command->callback([flags, &run] { run = [flags] { return append(*flags); }; });

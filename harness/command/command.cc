@@ -1,17 +1,78 @@
 #include "harness/command/command.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <exception>
+#include <string_view>
 
 namespace reel::harness {
+namespace {
+
+// CLI11 takes "-1" for a large number.
+void check_numbers(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_type_name() != "UINT") continue;
+    option->check(CLI::Validator(
+        [](const std::string& text) {
+          const bool number = !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+            return std::isdigit(c) != 0;
+          });
+          return number ? std::string() : "'" + text + "' is not a whole number from 0 on";
+        },
+        ""));
+  }
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) check_numbers(*command);
+}
+
+// How far the words name commands, and the first word that does not.
+struct Reached {
+  const CLI::App* command;
+  std::string name;
+  std::string_view next;
+};
+Reached reached_by(const CLI::App& app, int argc, char** argv) {
+  Reached reached{&app, app.get_name(), {}};
+  for (int i = 1; i < argc; ++i) {
+    const auto named = reached.command->get_subcommands(
+        [word = std::string_view(argv[i])](const CLI::App* command) { return command->get_name() == word; });
+    if (named.empty()) {
+      reached.next = argv[i];
+      break;
+    }
+    reached.command = named.front();
+    reached.name += " " + reached.command->get_name();
+  }
+  return reached;
+}
+
+std::string what_is_wrong(const CLI::ParseError& error, const Reached& reached) {
+  std::string text = error.what();
+  const bool wants_command = reached.command->get_require_subcommand_min() > 0;
+  if (wants_command && reached.next.empty()) {
+    text = "`" + reached.name + "` needs a command";
+  } else if (wants_command) {
+    text = "`" + reached.name + "` knows no " + (reached.next.starts_with("-") ? "flag" : "command") + " '" +
+           std::string(reached.next) + "'";
+  } else if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    const std::size_t colon = text.rfind(": ");
+    if (colon != std::string::npos) text = "`" + reached.name + "` does not know " + text.substr(colon + 2);
+  }
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+}  // namespace
 
 int run_command_line(CLI::App& app, Run& run, int argc, char** argv) {
+  check_numbers(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {  // --help, --version
     return app.exit(wanted);
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "reel: %s; see `%s --help`\n", error.what(), app.get_name().c_str());
+    const Reached reached = reached_by(app, argc, argv);
+    std::fprintf(stderr, "reel: %s; see `%s --help`\n", what_is_wrong(error, reached).c_str(), reached.name.c_str());
     return static_cast<int>(Exit::usage);
   }
   try {

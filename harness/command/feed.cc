@@ -3,8 +3,11 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 
 #include "harness/command/command.h"
 #include "harness/command/connect_flags.h"
@@ -19,6 +22,7 @@ struct FeedFlags {
   std::uint32_t partition = 0;
   std::uint64_t from = 0;
   std::uint64_t limit = 0;
+  std::uint32_t patience_s = 60;
   bool follow = false;
   bool json = false;
 };
@@ -31,6 +35,12 @@ bool is_text(std::string_view data) {
              "\xEF\xBF\xBD") == std::string::npos;
 }
 
+constexpr io::Duration kLookAgain = io::milliseconds(500);
+// How long the leader is looked for before the end of the log is what the nodes that are read know of it.
+constexpr io::Duration kLeaderPatience = io::seconds(1);
+
+// Prints the log of the nodes that --connect names. Followers learn a little later what is committed; so that a reader
+// finds what somebody has just appended, the end of the log is asked of the leader, wherever it is.
 class FeedHost final : public client::Driver {
  public:
   FeedHost(real::Loop& loop, RealClient& client, const FeedFlags& flags)
@@ -42,10 +52,38 @@ class FeedHost final : public client::Driver {
     options.wait = flags.follow ? io::seconds(10) : io::Duration{0};
     open_reader(options);
     client.attach(*this);
+    started_ = last_news_ = ports().clock.now().monotonic;
+    if (flags.follow) return;
+    for (const NodeId node : client.everyone()) questions_.insert(call(node, HighWaterCall{options.group, true}));
+    set_alarm(started_ + kLookAgain);
+  }
+
+  void on_other_reply(io::CallId call, const ClientReply* reply) override {
+    if (questions_.erase(call) == 0 || end_) return;
+    const auto* answer = reply == nullptr ? nullptr : std::get_if<HighWaterResult>(reply);
+    if (answer != nullptr) {
+      end_ = answer->high_water;
+    } else if (questions_.empty()) {
+      end_ = TxnId(0);  // nobody leads
+    }
+  }
+
+  void on_alarm() override {
+    const io::Instant now = ports().clock.now().monotonic;
+    set_alarm(now + kLookAgain);
+    if (!end_ && now - started_ >= kLeaderPatience) end_ = TxnId(0);
+    if (flags_.patience_s == 0 || now - last_news_ < io::seconds(flags_.patience_s)) return;
+    const client::Reader& reader = *readers().front();
+    error_ = "no transaction came for " + std::to_string(flags_.patience_s) + " s";
+    error_ += end_ && reader.next() < *end_ ? ", though the leader has " + std::to_string(*end_ - reader.next()) + " more"
+                                            : " and no word that the log ends here";
+    error_ += ": see `reel status`";
+    loop_.stop();
   }
 
   void on_transaction(const log::Transaction& transaction) override {
     if (done_) return;
+    last_news_ = ports().clock.now().monotonic;
     const std::string_view data(reinterpret_cast<const char*>(transaction.record.data.data()),
                                 transaction.record.data.size());
     if (flags_.json) {
@@ -78,7 +116,7 @@ class FeedHost final : public client::Driver {
       error_ = *reader.failure();
       return loop_.stop();
     }
-    if (!flags_.follow && reader.caught_up()) finish();
+    if (!flags_.follow && end_ && reader.caught_up() && reader.next() >= *end_) finish();
   }
 
   Exit report() {
@@ -98,7 +136,7 @@ class FeedHost final : public client::Driver {
       const ssize_t wrote = write(STDOUT_FILENO, out_.data() + at, out_.size() - at);
       if (wrote < 0 && errno == EINTR) continue;
       if (wrote < 0) {
-        if (errno != EPIPE) error_ = "writing the output failed";
+        if (errno != EPIPE) error_ = std::string("writing the output failed (") + std::strerror(errno) + "): make room";
         done_ = true;
         loop_.stop();
         break;
@@ -114,6 +152,10 @@ class FeedHost final : public client::Driver {
   std::string error_;
   std::uint64_t count_ = 0;
   bool done_ = false;
+  std::set<io::CallId> questions_;  // for the end of the log
+  std::optional<TxnId> end_;        // read at least up to here; 0 if nobody could tell
+  io::Instant started_;
+  io::Instant last_news_;
 };
 
 Exit feed(const FeedFlags& flags) {
@@ -140,6 +182,9 @@ void add_feed(CLI::App& app, Run& run) {
   command->add_option("--from", flags->from, "first transaction id")->capture_default_str();
   command->add_option("--limit", flags->limit, "stop after so many; 0: no limit")->capture_default_str();
   command->add_flag("--follow", flags->follow, "wait for more at the end of the log");
+  command->add_option("--patience", flags->patience_s, "without --follow: give up when nothing comes for so many seconds; "
+                                                       "0: never")
+      ->capture_default_str();
   command->add_flag("--json", flags->json, "one JSON object per transaction");
   command->callback([flags, &run] { run = [flags] { return feed(*flags); }; });
 }

@@ -37,6 +37,10 @@ Exit init(const InitFlags& flags) {
     misuse("--peer must name every node of the cluster, node " + std::to_string(flags.node) + " too");
   }
   std::sort(voters.begin(), voters.end());
+  std::error_code error;
+  if (std::filesystem::exists(flags.dir, error) && !std::filesystem::is_directory(flags.dir, error)) {
+    refuse("'" + flags.dir + "' is not a directory: choose another --dir");
+  }
   journal::Options options = journal_options(flags.journal_file_mib);
   const auto made = init_directory(flags.dir, {io::ClusterId(flags.cluster), NodeId(flags.node), Incarnation(0)}, voters,
                                    flags.partitions, options);
@@ -50,14 +54,18 @@ Exit serve(const std::string& path) {
   real::Loop::capture_stop_signals();
   real::Loop loop;
   std::string why;
-  auto node = RealNode::start(loop, config, [&](const std::string& reason) {
+  RealNode::Events events;
+  events.online = [&] {
+    fmt::print("node {} of cluster {} serves on {}\n", config.node.value, config.cluster.value, config.listen);
+    std::fflush(stdout);
+  };
+  events.halted = [&](const std::string& reason) {
     why = reason;
     loop.stop();
-  });
+  };
+  auto node = RealNode::start(loop, config, std::move(events));
   if (!node) refuse(node.error());
   if (!(*node)->notice().empty()) fmt::print(stderr, "reel: {}\n", (*node)->notice());
-  fmt::print("node {} of cluster {} listens on {}\n", config.node.value, config.cluster.value, config.listen);
-  std::fflush(stdout);
   loop.on_stop_signal([&](int) { loop.stop(); });
   if (why.empty()) loop.run();
   node->reset();

@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,18 +13,21 @@
 namespace reel::harness {
 namespace {
 
+// Longer than a connection takes to be refused or given up.
+constexpr io::Duration kPatience = io::seconds(3);
+
 struct StatusFlags {
   ConnectFlags connect;
   bool json = false;
 };
 
-// Asks every node that was found, once.
+// Asks every node of the cluster, once.
 class StatusHost final : public client::Driver {
  public:
   StatusHost(real::Loop& loop, RealClient& client) : Driver(client.ports(), wire::kClientCallCodec), loop_(loop) {
     client.attach(*this);
-    for (const NodeId node : client.nodes()) calls_[call(node, StatusCall{})] = node;
-    set_alarm(ports().clock.now().monotonic + io::seconds(3));
+    for (const NodeId node : client.everyone()) calls_[call(node, StatusCall{})] = node;
+    set_alarm(ports().clock.now().monotonic + kPatience);
   }
   void on_other_reply(io::CallId call, const ClientReply* reply) override {
     const auto it = calls_.find(call);
@@ -87,9 +91,26 @@ nlohmann::ordered_json json_of(const std::map<NodeId, StatusResult>& results, co
   return node;
 }
 
+void print_node(const std::map<NodeId, StatusResult>& results, const StatusResult& status, const std::string& address) {
+  if (status.groups.empty()) {
+    fmt::print("{:>4}  {:<21} {}\n", status.node.value, address, status.ready ? "" : "recovering");
+  }
+  for (const GroupStatus& group : status.groups) {
+    fmt::print("{:>4}  {:<21} {:>4} {:<13} {:>6} {:>9} {:>9} {:>11} {:>5}  {}\n", status.node.value, address,
+               group.group.value - 1, name_of(group.role), group.term.value, group.commit.value, group.applied.value,
+               group.high_water.value, lag_of(results, group), status.disk);
+  }
+}
+
+std::string reason_of(const RealClient& client, const ClusterMember& member) {
+  if (!member.error.empty()) return member.error;
+  const std::string error = member.node.value == 0 ? "" : client.last_error(member.node);
+  return error.empty() ? "no answer" : error;
+}
+
 Exit status(const StatusFlags& flags) {
   real::Loop loop;
-  RealClient client(loop, flags.connect);
+  RealClient client(loop, flags.connect, kPatience);
   StatusHost host(loop, client);
   host.flush();
   loop.run();
@@ -99,24 +120,20 @@ Exit status(const StatusFlags& flags) {
     fmt::print("{:>4}  {:<21} {:>4} {:<13} {:>6} {:>9} {:>9} {:>11} {:>5}  {}\n", "node", "address", "part", "role",
                "term", "commit", "applied", "high water", "lag", "disk");
   }
-  for (const real::Found& found : client.found()) {
-    const auto it = results.find(found.node);
-    if (found.node.value == 0 || it == results.end()) {
-      const std::string why = found.error.empty() ? "no answer" : found.error;
-      nodes.push_back({{"node", found.node.value}, {"address", found.address}, {"reachable", false}, {"error", why}});
-      if (!flags.json) fmt::print("{:>4}  {:<21} unreachable: {}\n", "?", found.address, why);
+  std::vector<ClusterMember> members = client.members();
+  std::stable_sort(members.begin(), members.end(),
+                   [](const ClusterMember& a, const ClusterMember& b) { return a.node < b.node; });
+  for (const ClusterMember& member : members) {
+    const auto it = results.find(member.node);
+    if (it == results.end()) {
+      const std::string why = reason_of(client, member);
+      nodes.push_back({{"node", member.node.value}, {"address", member.address}, {"reachable", false}, {"error", why}});
+      const std::string name = member.node.value == 0 ? "?" : std::to_string(member.node.value);
+      if (!flags.json) fmt::print("{:>4}  {:<21} unreachable: {}\n", name, member.address, why);
       continue;
     }
-    nodes.push_back(json_of(results, it->second, found.address));
-    if (flags.json) continue;
-    if (it->second.groups.empty()) {
-      fmt::print("{:>4}  {:<21} {}\n", found.node.value, found.address, it->second.ready ? "" : "recovering");
-    }
-    for (const GroupStatus& group : it->second.groups) {
-      fmt::print("{:>4}  {:<21} {:>4} {:<13} {:>6} {:>9} {:>9} {:>11} {:>5}  {}\n", found.node.value, found.address,
-                 group.group.value - 1, name_of(group.role), group.term.value, group.commit.value, group.applied.value,
-                 group.high_water.value, lag_of(results, group), it->second.disk);
-    }
+    nodes.push_back(json_of(results, it->second, member.address));
+    if (!flags.json) print_node(results, it->second, member.address);
   }
   if (flags.json) fmt::print("{}\n", nlohmann::ordered_json{{"nodes", nodes}}.dump());
   return results.empty() ? Exit::finding : Exit::ok;
@@ -125,7 +142,7 @@ Exit status(const StatusFlags& flags) {
 }  // namespace
 
 void add_status(CLI::App& app, Run& run) {
-  CLI::App* command = app.add_subcommand("status", "Roles, terms, commit and lag of every node that --connect names");
+  CLI::App* command = app.add_subcommand("status", "Roles, terms, commit and lag of every node of the cluster");
   command->footer("Example: reel status --connect 127.0.0.1:7101,127.0.0.1:7102 --token-file reel-data/token");
   auto flags = std::make_shared<StatusFlags>();
   add_connect_flags(*command, flags->connect);

@@ -1,5 +1,7 @@
 #include "io/real/rpc_messages.h"
 
+#include <algorithm>
+
 #include "io/ports/assert.h"
 #include "io/ports/checksum.h"
 #include "io/wire/codec.h"
@@ -187,6 +189,29 @@ std::expected<reel::PeerMessage, std::string> read(schema::PeerMessage::Reader f
 }
 
 // ---- clients
+
+void write(schema::NodeInfo::Builder to, const std::vector<Member>& members) {
+  const auto count = static_cast<unsigned>(std::min(members.size(), kMembersMax));
+  auto list = to.initMembers(count);
+  for (unsigned i = 0; i < count; ++i) {
+    if (members[i].address.size() > kAddressBytesMax) continue;
+    list[i].setNode(members[i].node.value);
+    list[i].setAddress(members[i].address.c_str());
+  }
+}
+
+std::vector<Member> read_members(schema::NodeInfo::Reader from) {
+  std::vector<Member> members;
+  for (const auto member : from.getMembers()) {
+    const std::string_view address(member.getAddress().cStr(), member.getAddress().size());
+    // It is dialled and shown to people.
+    const bool sane = !address.empty() && address.size() <= kAddressBytesMax &&
+                      std::all_of(address.begin(), address.end(), [](char c) { return c > ' ' && c < 0x7f; });
+    if (sane && member.getNode() != 0) members.push_back({NodeId(member.getNode()), std::string(address)});
+    if (members.size() == kMembersMax) break;
+  }
+  return members;
+}
 
 void write(schema::CallError::Builder to, const CallError& error) {
   to.setCode(static_cast<schema::ErrorCode>(error.code));

@@ -35,6 +35,10 @@ void write(schema::PeerMessage::Builder to, const PeerMessage& message);
 
 // ---- clients
 
+// What is beyond the bounds is left out, in both directions.
+void write(schema::NodeInfo::Builder to, const std::vector<Member>& members);
+[[nodiscard]] std::vector<Member> read_members(schema::NodeInfo::Reader from);
+
 void write(schema::CallError::Builder to, const CallError& error);
 [[nodiscard]] CallError read(schema::CallError::Reader from);
 

@@ -68,6 +68,7 @@ class RpcNetwork::Link final : private Outlet {
   kj::Promise<schema::PeerLink::Client> introduce(kj::Own<kj::AsyncIoStream> stream);
   kj::Promise<void> stay(schema::PeerLink::Client link);
   kj::Promise<void> pause(const std::string& why);
+  void tell_operator(const std::string& why);
   void disconnect();
   void enqueue(Piece piece);
   void flush() override;
@@ -79,6 +80,9 @@ class RpcNetwork::Link final : private Outlet {
   std::string address_;
   std::string last_error_;
   std::uint32_t failures_ = 0;
+  std::string noticed_;                    // the reason that the operator was told in this outage
+  kj::Maybe<kj::TimePoint> quiet_until_;   // set in an outage
+  kj::Maybe<kj::TimePoint> connected_at_;
 
   // What is to be said; empty while there is no connection.
   std::deque<Piece> queue_;
@@ -108,14 +112,34 @@ kj::Promise<void> RpcNetwork::Link::live() {
 
 kj::Promise<void> RpcNetwork::Link::pause(const std::string& why) {
   transport_.note_activity();
-  // Said once per outage, not once per attempt.
-  if (why != last_error_) transport_.notice("no connection to the peer at " + address_ + ": " + why);
+  tell_operator(why);
   last_error_ = why;
   disconnect();
   const RpcNetworkOptions& options = network_.options_;
   const std::uint64_t seed = io::keyed_hash(options.seed, {peer_.value});
   const io::Duration pause = reconnect_pause(options.backoff_min, options.backoff_max, ++failures_, seed);
   return transport_.timer().afterDelay(pause.ns * kj::NANOSECONDS);
+}
+
+// One line per outage, not one per attempt. A connection that ends at once does not end an outage.
+void RpcNetwork::Link::tell_operator(const std::string& why) {
+  const kj::TimePoint now = transport_.timer().now();
+  const kj::Duration patience = network_.options_.notice_after.ns * kj::NANOSECONDS;
+  KJ_IF_MAYBE (connected_at, connected_at_) {
+    if (now - *connected_at >= patience) {
+      quiet_until_ = nullptr;
+      noticed_.clear();
+    }
+  }
+  connected_at_ = nullptr;
+  KJ_IF_MAYBE (quiet_until, quiet_until_) {
+    if (why == noticed_ || now < *quiet_until) return;
+    transport_.notice("no connection to the peer at " + address_ + ": " + why);
+    noticed_ = why;
+    quiet_until_ = now + network_.options_.notice_pause.ns * kj::NANOSECONDS;
+  } else {
+    quiet_until_ = now + patience;
+  }
 }
 
 kj::Promise<void> RpcNetwork::Link::connect() {
@@ -154,6 +178,7 @@ kj::Promise<schema::PeerLink::Client> RpcNetwork::Link::introduce(kj::Own<kj::As
 
 kj::Promise<void> RpcNetwork::Link::stay(schema::PeerLink::Client link) {
   link_ = kj::mv(link);
+  connected_at_ = transport_.timer().now();
   failures_ = 0;
   last_error_.clear();
   id_ = io::ConnectionId(++network_.last_connection_);

@@ -29,6 +29,10 @@ struct RpcNetworkOptions {
   io::Duration connect_timeout = io::seconds(2);  // until the peer has introduced itself
   io::Duration backoff_min = io::milliseconds(20);
   io::Duration backoff_max = io::seconds(1);
+  // A connection that is missing is worth a line when it has been missing for so long: nodes start and stop one
+  // after another. Another reason, later, is worth another line after `notice_pause`.
+  io::Duration notice_after = io::seconds(1);
+  io::Duration notice_pause = io::seconds(30);
   std::uint64_t seed = 0;  // of the jitter
 };
 

@@ -168,6 +168,7 @@ kj::Promise<RpcRemote::Login> RpcRemote::log_in(const std::string& address) {
       result.found.node = NodeId(answer.getNode().getNode());
       result.found.cluster = io::ClusterId(answer.getNode().getCluster());
       result.found.incarnation = Incarnation(answer.getNode().getIncarnation());
+      result.found.members = read_members(answer.getNode());
       return result;
     });
   });

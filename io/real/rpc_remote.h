@@ -34,6 +34,7 @@ struct Found {
   NodeId node;  // 0: nobody
   io::ClusterId cluster;
   Incarnation incarnation;
+  std::vector<Member> members;  // where the cluster's nodes live, as this one says
   bool unauthorized = false;  // somebody answers, and does not know the token
   std::string error;          // one sentence
 };

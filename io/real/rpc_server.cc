@@ -307,6 +307,7 @@ class RpcServer::Door final : public schema::Door::Server {
     }
     results.setSession(kj::heap<Session>(back_, inbound_, rights));
     server.describe(results.initNode());
+    write(results.getNode(), server.options_.members);
     return kj::READY_NOW;
   }
 

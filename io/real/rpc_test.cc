@@ -278,7 +278,10 @@ TEST_F(Rpc, TheClientRefusesWhatNoNodeTakes) {
 
 TEST_F(Rpc, DiscoveryTellsWhoAnswers) {
   // A command that is given addresses must find the nodes there, and say what is wrong with the others.
-  serve(server_options(NodeId(5)));
+  RpcServerOptions serving = server_options(NodeId(5));
+  serving.members = {{NodeId(5), "10.0.0.5:7101"}, {NodeId(6), "10.0.0.6:7101"}, {NodeId(7), "\033[2J:1"},
+                     {NodeId(8), std::string(kAddressBytesMax + 1, 'a')}};
+  serve(std::move(serving));
   RpcRemoteOptions options;
   options.token = "writer";
   RpcRemote calls(transport, dialer, options);
@@ -287,6 +290,9 @@ TEST_F(Rpc, DiscoveryTellsWhoAnswers) {
   ASSERT_EQ(found.size(), 2u);
   EXPECT_EQ(found[0].node, NodeId(5));
   EXPECT_EQ(found[0].cluster, kCluster);
+  ASSERT_EQ(found[0].members.size(), 2u);  // what cannot be an address is left out
+  EXPECT_EQ(found[0].members[1].node, NodeId(6));
+  EXPECT_EQ(found[0].members[1].address, "10.0.0.6:7101");
   EXPECT_EQ(found[1].node, NodeId(0));
   EXPECT_FALSE(found[1].error.empty());
   calls.call(NodeId(5), io::CallId(1), wire::parcel(ClientCall(StatusCall{})));
@@ -436,6 +442,34 @@ TEST_F(Rpc, LinksComeBackAfterTheirPeerRestarts) {
   peers.send(NodeId(1), wire::parcel(wire::sample_batch(2)));
   ASSERT_TRUE(until([&] { return !host.received.empty(); }));
   EXPECT_EQ(host.received[0].parcel.get<PeerBatch>(), wire::sample_batch(2));
+}
+
+TEST_F(Rpc, OneLinePerOutage) {
+  // A line per attempt would bury what matters; a line for each short break would cry wolf at every start.
+  serve(server_options(NodeId(1)));
+  const std::string old = address();
+  stop_serving();
+  RpcNetworkOptions options;
+  options.self = NodeId(2);
+  options.cluster = kCluster;
+  options.token = "peers";
+  options.backoff_min = options.backoff_max = io::milliseconds(5);
+  options.notice_after = io::milliseconds(300);
+  RpcNetwork peers(transport, dialer, options);
+  peers.attach(&sender);
+  peers.set_peer(NodeId(1), old);
+  (void)loop.run_until([] { return false; }, io::milliseconds(100));
+  EXPECT_TRUE(notices.empty()) << notices.front();
+  ASSERT_TRUE(until([&] { return !notices.empty(); }));
+  (void)loop.run_until([] { return false; }, io::milliseconds(100));
+  ASSERT_EQ(notices.size(), 1u);
+  EXPECT_NE(notices[0].find(old), std::string::npos);
+  // The next outage is another one.
+  serve(server_options(NodeId(1)), port_);
+  ASSERT_TRUE(until([&] { return sender.ups.size() == 1; }));
+  (void)loop.run_until([] { return false; }, io::milliseconds(320));
+  stop_serving();
+  ASSERT_TRUE(until([&] { return notices.size() == 2; }));
 }
 
 TEST_F(Rpc, StrangePeersAreRefused) {

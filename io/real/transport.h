@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "io/ports/bytes.h"
+#include "io/ports/strong.h"
 #include "io/real/event_loop.h"
 
 namespace reel::real {
@@ -71,6 +72,14 @@ class SocketDialer final : public Dialer {
 inline constexpr io::Duration kSilenceMax = io::seconds(5);
 // Sets that limit on a socket; a stream that is none is left alone.
 void limit_silence(kj::AsyncIoStream& stream);
+
+// A node of the cluster and where it listens, "host:port".
+struct Member {
+  io::NodeId node;
+  std::string address;
+};
+inline constexpr std::size_t kMembersMax = 64;
+inline constexpr std::size_t kAddressBytesMax = 256;
 
 // Counted since the start; TransportCounters of io/schema/client.capnp explains them.
 struct TransportCounters {

@@ -39,6 +39,14 @@ struct NodeInfo {
   cluster @1 :UInt64;
   incarnation @2 :UInt64;   # rises with each start of the node
   schemaVersion @3 :UInt32;
+  members @4 :List(Member); # all nodes of the cluster, this one too, as this node's configuration names them;
+                            # only to clients, at most 64
+}
+
+struct Member {
+  # Where a node listens.
+  node @0 :UInt64;
+  address @1 :Text;         # "host:port", at most 256 bytes
 }
 
 interface Session {
