@@ -326,12 +326,13 @@ std::expected<SimulationOptions, std::string> SimulationOptions::from_map(
     } else if (key == "faults") {
       options.faults.emplace();
       good = true;
-      for (std::size_t at = 0; at < value.size();) {
-        const std::size_t comma = std::min(value.find(',', at), value.size());
-        const auto kind = sim::fault_by_name(std::string_view(value).substr(at, comma - at));
+      for (std::string_view rest(value); good && !value.empty();) {
+        const std::size_t comma = std::min(rest.find(','), rest.size());
+        const auto kind = sim::fault_by_name(rest.substr(0, comma));
         if (kind) options.faults->push_back(*kind);
-        good = good && kind.has_value();
-        at = comma + 1;
+        good = kind.has_value();
+        if (comma == rest.size()) break;
+        rest.remove_prefix(comma + 1);
       }
     } else {
       return std::unexpected("unknown option '" + key + "'");

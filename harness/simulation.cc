@@ -26,8 +26,10 @@ sim::ChoiceKey key(Place place, NodeId node, std::uint64_t counter = 0) {
 
 }  // namespace
 
-Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Override> overrides)
+Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Override> overrides,
+                       Between between)
     : options_(options),
+      between_(std::move(between)),
       ledger_(options.mode == Mode::bounded ? sim::LedgerMode::bounded : sim::LedgerMode::unbounded) {
   sim::Decisions drawn(options.seed);
   drawn.override_with(overrides);
@@ -66,8 +68,8 @@ void Simulation::add_nodes() {
       driver.entropy = world_->decisions().bits(key(Place::entropy, id, world_->life(id)));
       driver.peer_batch_codec = &wire::kPeerBatchCodec;
       driver.client_reply_codec = &wire::kClientReplyCodec;
-      auto host =
-          std::make_unique<node::Driver>(driver, ports, oracles_.get(), [this, id](const std::string& why) {
+      auto host = std::make_unique<node::Driver>(
+          driver, between_ ? between_(id, ports) : ports, oracles_.get(), [this, id](const std::string& why) {
             // No fault of this catalogue may stop a node for good: its disk only loses what was never acknowledged.
             oracles_->complain("node-halted", "node " + std::to_string(id.value) + " stopped: " + why);
           });
@@ -208,8 +210,8 @@ RunReport Simulation::run() {
   for (const NodeId id : clients_) world_->boot(id, kClientsWait);
   faults_->start();
   storm();
-  if (!world_->failed()) heal_and_settle();
-  if (!world_->failed()) judge();
+  if (!over()) heal_and_settle();
+  if (!over()) judge();
   RunReport report;
   report.seed = options_.seed;
   report.failure = world_->failure();
@@ -224,7 +226,12 @@ RunReport Simulation::run() {
   return report;
 }
 
-void Simulation::storm() { world_->run_until(io::Instant{kQuietStart.ns} + shape_.storm); }
+void Simulation::storm() {
+  const io::Instant end = io::Instant{kQuietStart.ns} + shape_.storm;
+  world_->run_until(std::min(end, stop_at_.value_or(end)));
+}
+
+bool Simulation::over() const { return world_->failed() || (stop_at_ && *stop_at_ <= world_->time()); }
 
 bool Simulation::clients_done() const {
   for (std::size_t i = 0; i < append_memories_.size(); ++i) {
@@ -261,9 +268,11 @@ void Simulation::heal_and_settle() {
   std::vector<NodeId> healed = core_;
   healed.insert(healed.end(), clients_.begin(), clients_.end());
   faults_->heal(healed);
-  const io::Instant limit = world_->time() + kSettleMax;
+  const io::Instant bound = world_->time() + kSettleMax;
+  const io::Instant limit = std::min(bound, stop_at_.value_or(bound));
   const bool done = world_->run_while([this] { return !clients_done() || !core_agrees(); }, limit);
-  if (!done && !world_->failed()) world_->fail("liveness", "liveness", who_waits());
+  const bool bounded = options_.mode == Mode::bounded;
+  if (!done && !over() && bounded) world_->fail("liveness", "liveness", who_waits());
 }
 
 // For whoever has to find out why nothing moves: what every client still wants, and where every node of the core is.

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -38,7 +39,10 @@ struct RunReport {
 
 class Simulation final : private sim::Observer {
  public:
-  explicit Simulation(const SimulationOptions& options, std::span<const sim::Override> overrides = {});
+  // `between`, for tests that break things: what stands between a replica and its ports. It outlives the run.
+  using Between = std::function<io::Ports&(NodeId, io::Ports&)>;
+  explicit Simulation(const SimulationOptions& options, std::span<const sim::Override> overrides = {},
+                      Between between = {});
   ~Simulation() override;
 
   // The whole run. Once.
@@ -59,6 +63,7 @@ class Simulation final : private sim::Observer {
   void add_log_clients();
   void add_client(NodeId id, sim::HostFactory factory);
   void storm();
+  bool over() const;  // failed, or as far as it was told to go
   void heal_and_settle();
   bool clients_done() const;
   bool core_agrees() const;
@@ -68,6 +73,7 @@ class Simulation final : private sim::Observer {
   std::string who_waits() const;
 
   SimulationOptions options_;
+  Between between_;
   std::unique_ptr<sim::World> world_;
   Shape shape_;
   std::vector<NodeId> voters_;

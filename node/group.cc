@@ -59,6 +59,7 @@ void Group::replay(Context& context) {
   core_.start(effects_);
   raft::Output starting;
   starting.swap(effects_);
+  note_changes(context);
   for (raft::Effect& effect : starting) {
     std::visit([&](auto& one) { handle(one, context); }, effect);
   }
@@ -77,6 +78,16 @@ void Group::run(const raft::Input& input, Context& context) {
   }
   raft::Output effects;
   effects.swap(effects_);
+  note_changes(context);
+  for (raft::Effect& effect : effects) {
+    std::visit([&](auto& one) { handle(one, context); }, effect);
+  }
+  effects.clear();
+  effects_.swap(effects);  // keeps the capacity
+}
+
+// Before anything of it can reach the disk or a peer.
+void Group::note_changes(Context& context) {
   const HardState now{core_.term(), core_.vote()};
   if (now != noted_) {
     noted_ = now;
@@ -86,11 +97,6 @@ void Group::run(const raft::Input& input, Context& context) {
     noted_durable_ = core_.durable_index();
     note(NoteDurable{id_, noted_durable_}, context);
   }
-  for (raft::Effect& effect : effects) {
-    std::visit([&](auto& one) { handle(one, context); }, effect);
-  }
-  effects.clear();
-  effects_.swap(effects);  // keeps the capacity
 }
 
 void Group::handle(raft::SetTimer& effect, Context& context) {

@@ -127,6 +127,7 @@ class Group {
 
   // -- the core and its effects
   void run(const raft::Input& input, Context& context);
+  void note_changes(Context& context);
   void handle(raft::SetTimer& effect, Context& context);
   void handle(raft::StopTimer& effect, Context& context);
   void handle(raft::Outgoing& effect, Context& context);

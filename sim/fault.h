@@ -50,7 +50,7 @@ struct PlanOptions {
   std::vector<io::NodeId> clients{};
   io::Instant start{};  // of the phase with faults
   io::Instant end{};
-  std::uint32_t calm_permille = 50;  // runs without any fault: they find what faults hide
+  std::uint32_t calm_permille = 50;   // runs without any fault: they find what faults hide
   std::uint32_t kind_permille = 500;  // how likely each kind that is allowed is part of a run
   std::uint32_t intensity = 1;        // so many times as many programs, and strikes so many times as often
 };

@@ -1,0 +1,269 @@
+#include "harness/simulation.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "harness/campaign.h"
+#include "harness/recording.h"
+#include "io/wire/codec.h"
+
+namespace reel::harness {
+namespace {
+
+SimulationOptions seeded(std::uint64_t seed, Setting setting = Setting::normal) {
+  SimulationOptions options;
+  options.seed = seed;
+  options.setting = setting;
+  return options;
+}
+
+std::string failure_of(const RunReport& report) {
+  return report.failure ? report.failure->oracle + ": " + report.failure->text : "";
+}
+
+// A run that depends on addresses, on time or on what ran before it could never be played again.
+TEST(Simulation, TheSameSeedIsTheSameRun) {
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    const RunReport first = Simulation(seeded(seed)).run();
+    const RunReport second = Simulation(seeded(seed)).run();
+    EXPECT_EQ(first.chain, second.chain);
+    EXPECT_EQ(first.events, second.events);
+    EXPECT_EQ(first.marks, second.marks);
+  }
+}
+
+// A seed that is not mixed into every choice would test the same run a thousand times.
+TEST(Simulation, DifferentSeedsAreDifferentRuns) {
+  std::set<std::uint64_t> chains;
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) chains.insert(Simulation(seeded(seed)).run().chain);
+  EXPECT_EQ(chains.size(), 8u);
+}
+
+// Threads that share anything would make a campaign's result depend on how many there are.
+TEST(Simulation, ACampaignDoesNotDependOnItsJobs) {
+  CampaignOptions options;
+  options.last_seed = 6;
+  const CampaignReport one = run_campaign(options, {});
+  options.jobs = 2;
+  const CampaignReport two = run_campaign(options, {});
+  EXPECT_EQ(one.seeds, 6u);
+  EXPECT_EQ(one.chain, two.chain);
+  EXPECT_EQ(one.commits, two.commits);
+  EXPECT_EQ(one.marks, two.marks);
+}
+
+// Without faults a cluster could stall, elect again and again, or lose what clients asked for.
+TEST(Simulation, ACalmClusterAnswersEverythingUnderOneLeader) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    const RunReport report = Simulation(seeded(seed, Setting::calm)).run();
+    EXPECT_EQ(failure_of(report), "");
+    EXPECT_GT(report.commits, 0u);
+    EXPECT_LE(report.elections, 2u) << "one for each partition; seed " << seed;
+    EXPECT_EQ(report.faults.fired_total(), 0u);
+  }
+}
+
+// A run under faults could fail, or the storm could pass without a single one.
+TEST(Simulation, AStormIsSurvived) {
+  std::uint64_t fired = 0;
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    const RunReport report = Simulation(seeded(seed, Setting::harsh)).run();
+    EXPECT_EQ(failure_of(report), "");
+    EXPECT_GT(report.commits, 0u);
+    fired += report.faults.fired_total();
+  }
+  EXPECT_GT(fired, 100u);
+}
+
+// In unbounded mode only safety is checked: being stuck must not count as a failure there.
+TEST(Simulation, UnboundedRunsAreNotJudgedOnLiveness) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    SimulationOptions options = seeded(seed, Setting::harsh);
+    options.mode = Mode::unbounded;
+    EXPECT_EQ(failure_of(Simulation(options).run()), "");
+  }
+}
+
+// Every cluster size and workload that the command line offers must run.
+TEST(Simulation, EverySizeAndWorkloadRuns) {
+  for (const std::uint32_t nodes : {1u, 2u, 3u, 5u, 7u}) {
+    SimulationOptions options = seeded(nodes);
+    options.nodes = nodes;
+    options.workload = static_cast<Workload>(nodes % 4);
+    const RunReport report = Simulation(options).run();
+    EXPECT_EQ(failure_of(report), "");
+    EXPECT_EQ(report.nodes, nodes);
+    EXPECT_GT(report.commits, 0u);
+  }
+}
+
+// A replay that does not notice a difference proves nothing; one that always finds one is useless.
+TEST(Simulation, AReplayStopsAtTheFirstDifference) {
+  Recorded recorded = record(seeded(4), {"journal.found"});
+  const auto same = replay(recorded.trace);
+  ASSERT_TRUE(same.has_value());
+  EXPECT_FALSE(same->divergence.has_value());
+  ASSERT_GT(recorded.trace.records.size(), 500u);
+  recorded.trace.records[500].chain ^= 1;
+  recorded.trace.marks = {"no.such_mark"};
+  const auto other = replay(recorded.trace);
+  ASSERT_TRUE(other.has_value());
+  ASSERT_TRUE(other->divergence.has_value());
+  EXPECT_EQ(other->divergence->index, 500u);
+  EXPECT_EQ(other->missed, recorded.trace.marks);
+}
+
+// A run that is stopped for inspection could go on, or differ from the one that is not stopped.
+TEST(Simulation, ARunStopsWhereItIsTold) {
+  Simulation simulation(seeded(1));
+  const io::Instant time = io::Instant{io::seconds(2).ns};
+  simulation.stop_at(time);
+  const RunReport report = simulation.run();
+  EXPECT_EQ(failure_of(report), "");
+  EXPECT_EQ(report.simulated_ns, time.ns);
+  ASSERT_NE(simulation.driver(NodeId(1)), nullptr);
+}
+
+// ---- the oracles bite: replicas whose messages are tampered with ------------------------------------------
+
+class TamperedNetwork final : public io::Network {
+ public:
+  TamperedNetwork(io::Network& below, std::function<void(PeerMessage&)> tamper)
+      : below_(below), tamper_(std::move(tamper)) {}
+  void send(NodeId to, io::Parcel parcel) override {
+    if (!parcel.is<PeerBatch>()) return below_.send(to, std::move(parcel));
+    PeerBatch batch = parcel.get<PeerBatch>();
+    for (PeerMessage& message : batch.messages) tamper_(message);
+    below_.send(to, io::Parcel::of(std::move(batch), wire::kPeerBatchCodec));
+  }
+
+ private:
+  io::Network& below_;
+  std::function<void(PeerMessage&)> tamper_;
+};
+
+class TamperedService final : public io::Service {
+ public:
+  TamperedService(io::Service& below, std::function<void(ClientReply&)> tamper)
+      : below_(below), tamper_(std::move(tamper)) {}
+  void reply(io::CallId call, io::Parcel body) override {
+    ClientReply reply = body.get<ClientReply>();
+    tamper_(reply);
+    below_.reply(call, io::Parcel::of(std::move(reply), wire::kClientReplyCodec));
+  }
+
+ private:
+  io::Service& below_;
+  std::function<void(ClientReply&)> tamper_;
+};
+
+// Keeps every life's tampered ports until the run is over.
+class Tampering {
+ public:
+  std::function<void(PeerMessage&)> messages = [](PeerMessage&) {};
+  std::function<void(ClientReply&)> replies = [](ClientReply&) {};
+
+  RunReport run(const SimulationOptions& options) {
+    Simulation simulation(options, {}, [this](NodeId, io::Ports& ports) -> io::Ports& {
+      lives_.push_back(std::make_unique<Life>(ports, *this));
+      return lives_.back()->ports;
+    });
+    return simulation.run();
+  }
+  // The oracle that complained first in some of the seeds; empty if none did.
+  std::string oracle(SimulationOptions options) {
+    for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+      options.seed = seed;
+      const RunReport report = run(options);
+      if (report.failure) return report.failure->oracle;
+    }
+    return "";
+  }
+
+ private:
+  struct Life {
+    Life(io::Ports& below, Tampering& by)
+        : network(below.network, by.messages),
+          service(below.service, by.replies),
+          ports{below.clock, network, below.disk, service, below.remote} {}
+    TamperedNetwork network;
+    TamperedService service;
+    io::Ports ports;
+  };
+  std::vector<std::unique_ptr<Life>> lives_;
+};
+
+// Ports in between could change a run by themselves; then what the tests below find would mean nothing.
+TEST(Oracles, TamperingWithNothingChangesNothing) {
+  Tampering nothing;
+  const RunReport report = nothing.run(seeded(2));
+  EXPECT_EQ(failure_of(report), "");
+  EXPECT_EQ(report.chain, Simulation(seeded(2)).run().chain);
+}
+
+// A client could be told an id that its transaction does not have.
+TEST(Oracles, AWrongIdInAnAcknowledgementIsFound) {
+  Tampering tampering;
+  tampering.replies = [](ClientReply& reply) {
+    auto* result = std::get_if<AppendResult>(&reply);
+    if (result == nullptr || result->runs.empty() || result->runs.front().id.value < 50) return;
+    ++result->runs.front().id;
+  };
+  EXPECT_EQ(tampering.oracle(seeded(1, Setting::calm)), "durability");
+}
+
+// An acknowledgement of something that never enters the log could go unnoticed.
+TEST(Oracles, AnInventedAcknowledgementIsFound) {
+  Tampering tampering;
+  tampering.replies = [](ClientReply& reply) {
+    const auto* error = std::get_if<CallError>(&reply);
+    if (error == nullptr || error->code != ErrorCode::not_leader) return;
+    reply = AppendResult{{{Sequence(1), 1, TxnId(1'000'000), 1}}};
+  };
+  SimulationOptions options = seeded(1, Setting::calm);
+  options.workload = Workload::append;
+  EXPECT_NE(tampering.oracle(options), "");
+}
+
+// A feed could hand over other data than what was committed.
+TEST(Oracles, ADamagedFeedIsFound) {
+  Tampering tampering;
+  tampering.replies = [](ClientReply& reply) {
+    auto* result = std::get_if<FeedResult>(&reply);
+    if (result == nullptr || result->entries.empty() || result->high_water.value < 100) return;
+    std::vector<std::byte> bytes(result->entries.back().span().begin(), result->entries.back().span().end());
+    bytes.back() ^= std::byte{1};
+    result->entries.back() = Bytes::copy_of(bytes);
+  };
+  SimulationOptions options = seeded(1, Setting::calm);
+  options.workload = Workload::feed;
+  EXPECT_EQ(tampering.oracle(options), "feed");
+}
+
+// Two leaders of one term, or an elected one that misses committed entries, could go unnoticed.
+TEST(Oracles, VotesForEverybodyAreFound) {
+  Tampering tampering;
+  tampering.messages = [](PeerMessage& message) {
+    auto* vote = std::get_if<VoteReply>(&message.body);
+    if (vote == nullptr) return;
+    vote->granted = true;
+    if (!vote->pre) message.term = vote->asked;
+  };
+  EXPECT_NE(tampering.oracle(seeded(1, Setting::harsh)), "");
+}
+
+// Followers that claim to hold what they do not could make a leader commit too early, unnoticed.
+TEST(Oracles, AcknowledgementsOfEntriesThatAreNotThereAreFound) {
+  Tampering tampering;
+  tampering.messages = [](PeerMessage& message) {
+    auto* reply = std::get_if<AppendReply>(&message.body);
+    if (reply != nullptr && !reply->accepted && reply->rejected.value > 0) {
+      *reply = AppendReply{true, reply->rejected, {}, {}, reply->round};
+    }
+  };
+  EXPECT_NE(tampering.oracle(seeded(1, Setting::harsh)), "");
+}
+
+}  // namespace
+}  // namespace reel::harness
