@@ -23,8 +23,8 @@ from pathlib import Path
 from real_cluster import Cluster, Failure, Workspace, run_reel
 
 DEEP = os.environ.get("CI") == "true"
-IMAGES = 600 if DEEP else 120
-TRIOS = 60 if DEEP else 12
+IMAGES = 600 if DEEP else 100
+TRIOS = 60 if DEEP else 10
 SYNCED_APPENDS = 1000 if DEEP else 300
 JOURNAL_FILE_MIB = 1  # the smallest: files are made and rolled many times in a short run
 

@@ -99,8 +99,8 @@ std::string one_line(std::string_view text) {
 
 bool lies_in(const std::string& file, const std::string& directory) {
   std::error_code error;
-  const auto parent = std::filesystem::weakly_canonical(file, error).parent_path();
-  return parent == std::filesystem::weakly_canonical(directory + "/.", error).parent_path();
+  const auto parent = std::filesystem::weakly_canonical(std::filesystem::absolute(file), error).parent_path();
+  return parent == std::filesystem::weakly_canonical(std::filesystem::absolute(directory), error);
 }
 
 std::vector<PeerAddress> peers_of(Table& table, const std::string& where) {

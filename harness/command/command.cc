@@ -1,7 +1,7 @@
 #include "harness/command/command.h"
 
 #include <algorithm>
-#include <cctype>
+#include <charconv>
 #include <cstdio>
 #include <exception>
 #include <string_view>
@@ -9,16 +9,16 @@
 namespace reel::harness {
 namespace {
 
-// CLI11 takes "-1" for a large number.
+// CLI11 takes "-1" and what is too large for the largest number.
 void check_numbers(CLI::App& app) {
   for (CLI::Option* option : app.get_options()) {
     if (option->get_type_name() != "UINT") continue;
     option->check(CLI::Validator(
         [](const std::string& text) {
-          const bool number = !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-            return std::isdigit(c) != 0;
-          });
-          return number ? std::string() : "'" + text + "' is not a whole number from 0 on";
+          std::uint64_t number = 0;
+          const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+          const bool good = error == std::errc() && end == text.data() + text.size();
+          return good ? std::string() : "'" + text + "' is not a whole number from 0 to 2^64 - 1";
         },
         ""));
   }

@@ -1,0 +1,708 @@
+#!/usr/bin/env python3
+"""The command line is a contract: help with examples, one clear line for what goes wrong, exit statuses, nothing lost.
+
+Runs the real program on real directories: command_line_test.py --reel PROGRAM [unittest arguments]
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+import unittest
+from pathlib import Path
+
+from real_cluster import Cluster, Workspace, child, data_of, free_ports, leader_of, make_token_file, run_reel
+
+REEL = None
+SECRET = "0123456789abcdef" * 4
+LINE_BYTES_MAX = 1 << 20  # kTransactionBytesMax of node/types.h
+APPENDED_LINES = 100_000
+FINDING, USAGE = 1, 2
+
+
+def digest_of(directory):
+    """Of every name and byte below; the lock's content is a comment."""
+    whole = hashlib.sha256()
+    for path in sorted(Path(directory).rglob("*")):
+        whole.update(str(path.relative_to(directory)).encode())
+        if path.is_file() and path.name != "LOCK":
+            whole.update(path.read_bytes())
+    return whole.hexdigest()
+
+
+class Contract(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        workspace = Workspace("command-line")
+        self.directory = workspace.__enter__()
+        self.addCleanup(workspace.__exit__)
+
+    def succeeds(self, *arguments, **settings):
+        done = run_reel(REEL, *arguments, **settings)
+        self.assertEqual(done.returncode, 0, f"{arguments}: {done.stderr.decode(errors='replace')}")
+        return done.stdout
+
+    def refused(self, status, says, *arguments, prefix=(), **settings):
+        """Ends with this status and one line on stderr that has these words in it."""
+        if prefix:
+            done = subprocess.run([*prefix, str(REEL), *map(str, arguments)], capture_output=True, timeout=60,
+                                  stdin=subprocess.DEVNULL)
+        else:
+            done = run_reel(REEL, *arguments, **settings)
+        self.check_refusal(done.returncode, done.stderr, status, says, arguments)
+        return done.stdout
+
+    def check_refusal(self, returncode, stderr, status, says, what):
+        text = stderr.decode(errors="replace")
+        self.assertEqual(returncode, status, f"{what}: {text}")
+        self.assertEqual(text.count("\n"), 1, f"not one line: {what}: {text}")
+        self.assertTrue(text.startswith("reel: ") and text.endswith("\n"), f"{what}: {text}")
+        for words in [says] if isinstance(says, str) else says:
+            self.assertIn(words, text, f"{what}")
+
+    def init(self, name="data", cluster=7, node=1, peers=("1=127.0.0.1:7101",)):
+        directory = self.directory / name
+        self.succeeds("node", "init", "--cluster", cluster, "--node", node, "--dir", directory, "--journal-file-mib", 1,
+                      *(word for peer in peers for word in ("--peer", peer)))
+        return directory
+
+    def config(self, **changes):
+        """A configuration that is right but for the changes; None leaves a key out."""
+        port = free_ports(1)[0]
+        keys = {"cluster": 7, "node": 1, "dir": str(self.directory / "data"), "listen": f"127.0.0.1:{port}",
+                "token_file": str(self.token_file()), "journal_file_mib": 1,
+                "peers": [{"node": 1, "address": f"127.0.0.1:{port}"}]}
+        keys.update(changes)
+        lines = []
+        for key, value in keys.items():
+            if value is None:
+                continue
+            if isinstance(value, list):
+                tables = ", ".join("{ " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in each.items()) + " }"
+                                   for each in value)
+                lines.append(f"{key} = [ {tables} ]")
+            else:
+                lines.append(f"{key} = {json.dumps(value)}")
+        path = self.directory / "node.toml"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    def token_file(self):
+        path = self.directory / "token"
+        if not path.exists():
+            path.write_text(SECRET + "\n")
+            path.chmod(0o600)
+        return path
+
+    def cluster(self, nodes=3, **settings):
+        directory = self.directory / "cluster"
+        directory.mkdir()
+        cluster = Cluster(REEL, directory, nodes=nodes, **{"journal_file_mib": 4, "election_ms": 200, **settings})
+        self.addCleanup(cluster.__exit__)
+        cluster.create()
+        cluster.start_all()
+        cluster.wait_for_leader()
+        return cluster
+
+
+class Help(Contract):
+    def commands(self, *path):
+        text = self.succeeds(*path, "--help").decode()
+        yield path, text
+        if "\nSubcommands:\n" not in text:
+            return
+        listed = text.split("\nSubcommands:\n", 1)[1].split("\n\n", 1)[0]
+        for name in re.findall(r"^  (\S+)", listed, re.M):
+            yield from self.commands(*path, name)
+
+    def test_every_command_explains_itself(self):
+        """A command without help, or help without an example, sends its user to the source."""
+        seen = {" ".join(path): text for path, text in self.commands()}
+        for name in ("up", "node", "node init", "append", "feed", "status", "sim", "replay", "trace hash", "trace dump",
+                     "disk crash-image", "bench"):
+            self.assertIn(name, seen)
+        for name, text in seen.items():
+            self.assertIn("Usage: reel", text)
+            self.assertRegex(text, r"Examples?: +reel", f"reel {name} --help has no example")
+
+    def test_version(self):
+        """Whoever reports a bug must be able to say of what."""
+        self.assertRegex(self.succeeds("--version").decode(), r"^reel \d+\.\d+")
+
+
+class WrongUse(Contract):
+    def test_words_that_mean_nothing(self):
+        """A misspelt word must not run something else, nor end in a page of text."""
+        self.refused(USAGE, ["needs a command", "reel --help"])
+        self.refused(USAGE, ["no command 'apend'", "reel --help"], "apend")
+        self.refused(USAGE, ["no flag '--verbose'", "reel --help"], "--verbose")
+        self.refused(USAGE, ["--colour", "reel append --help"], "append", "--colour", "red")
+        self.refused(USAGE, ["needs a command", "reel trace --help"], "trace")
+        self.refused(USAGE, ["no command 'hsah'", "reel trace --help"], "trace", "hsah", "x")
+        self.refused(USAGE, ["more", "reel status --help"], "status", "more")
+
+    def test_values_that_mean_nothing(self):
+        """A number that is none, or is out of range, must not wrap around into one that is."""
+        self.refused(USAGE, ["--from", "-1"], "feed", "--from", -1)
+        self.refused(USAGE, ["--from", "x"], "feed", "--from", "x")
+        self.refused(USAGE, ["--from"], "feed", "--from", 1 << 64)
+        self.refused(USAGE, ["--header"], "append", "--header", 1 << 32)
+        self.refused(USAGE, ["--outstanding", "8192"], "append", "--outstanding", 100_000)
+        self.refused(USAGE, ["--outstanding"], "append", "--outstanding", 0)
+        self.refused(USAGE, ["--nodes", "1 to 7"], "up", "--nodes", 8)
+        self.refused(USAGE, ["--port"], "up", "--port", 65535)
+        self.refused(USAGE, ["--seeds"], "sim", "--seeds")
+        self.refused(USAGE, ["1..200"], "sim", "--seeds", "9..3")
+        self.refused(USAGE, ["unknown workload"], "sim", "--workload", "waltz")
+        self.refused(USAGE, ["--connect", "HOST:PORT"], "status", "--connect", "nohost", "--token-file",
+                     self.token_file())
+        self.refused(USAGE, ["--connect", "HOST:PORT"], "status", "--connect", "127.0.0.1:70000", "--token-file",
+                     self.token_file())
+        self.refused(USAGE, ["--token-file"], "status", env={"PATH": os.environ["PATH"]})
+        self.refused(USAGE, ["--config"], "node")
+        self.assertEqual(list(self.directory.iterdir()), [self.directory / "token"])
+
+    def test_init_values(self):
+        """A node that is not a member of its own cluster, or stands in it twice, could never serve."""
+        directory = self.directory / "data"
+        good = ["node", "init", "--dir", directory]
+        self.refused(USAGE, ["every node"], *good, "--cluster", 7, "--node", 1, "--peer", "2=127.0.0.1:7101")
+        self.refused(USAGE, ["twice"], *good, "--cluster", 7, "--node", 1, "--peer", "1=127.0.0.1:7101", "--peer",
+                     "1=127.0.0.1:7102")
+        self.refused(USAGE, ["NODE=HOST:PORT"], *good, "--cluster", 7, "--node", 1, "--peer", "127.0.0.1:7101")
+        self.refused(USAGE, ["1 to 65535"], *good, "--cluster", 7, "--node", 1, "--peer", "1=127.0.0.1:0")
+        self.refused(USAGE, ["--cluster"], *good, "--cluster", 0, "--node", 1, "--peer", "1=127.0.0.1:7101")
+        self.refused(USAGE, ["--cluster"], *good, "--node", 1, "--peer", "1=127.0.0.1:7101")
+        self.assertFalse(directory.exists())
+
+
+class Directories(Contract):
+    def as_nobody(self):
+        """A prefix that runs a command without root's rights; skips where there is none."""
+        if os.geteuid() != 0:
+            return ()
+        for path in (self.directory, self.directory.parent):
+            path.chmod(path.stat().st_mode | 0o055)
+        prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        if subprocess.run([*prefix, str(REEL), "--version"], capture_output=True).returncode != 0:
+            self.skipTest("nobody may not execute the program where it lies")
+        return prefix
+
+    def test_init_takes_only_new_directories(self):
+        """An operator who repeats a command must not lose a replica's data."""
+        data = self.init()
+        before = digest_of(data)
+        self.refused(FINDING, ["already", "nothing was changed", "choose an empty directory"], "node", "init",
+                     "--cluster", 8, "--node", 2, "--dir", data, "--peer", "2=127.0.0.1:7101")
+        self.assertEqual(digest_of(data), before)
+        file = self.directory / "file"
+        file.write_text("precious")
+        arguments = ["--cluster", 7, "--node", 1, "--peer", "1=127.0.0.1:7101"]
+        self.refused(FINDING, ["not a directory", "choose another"], "node", "init", "--dir", file, *arguments)
+        self.refused(FINDING, ["cannot make directory"], "node", "init", "--dir", file / "below", *arguments)
+        self.assertEqual(file.read_text(), "precious")
+
+    def test_init_where_it_may_not_write(self):
+        """A refusal by the system must say where, and what to look at."""
+        prefix = self.as_nobody()
+        self.directory.chmod(0o555)
+        self.refused(FINDING, ["Permission denied", "permissions"], "node", "init", "--dir", self.directory / "data",
+                     "--cluster", 7, "--node", 1, "--peer", "1=127.0.0.1:7101", prefix=prefix)
+        self.directory.chmod(0o755)
+
+    def test_a_node_that_may_not_write(self):
+        """A read-only directory must stop a node at its start, not at its first write."""
+        prefix = self.as_nobody()
+        data = self.init()
+        config = self.config()
+        if prefix:
+            os.chown(self.token_file(), 65534, 65534)
+        for path in (data, *data.iterdir()):
+            path.chmod(0o555)
+        self.refused(FINDING, ["not writable", "permissions"], "node", "--config", config, prefix=prefix)
+
+    def test_directories_of_somebody_else(self):
+        """A node on another's data would break the promises of both."""
+        data = self.init()
+        before = digest_of(data)
+        self.refused(FINDING, ["cluster 7 node 1", "its own data directory"], "node", "--config", self.config(cluster=8))
+        two = [{"node": 1, "address": "127.0.0.1:7101"}, {"node": 2, "address": "127.0.0.1:7102"}]
+        self.refused(FINDING, ["cluster 7 node 1", "its own data directory"], "node", "--config",
+                     self.config(node=2, peers=two))
+        self.assertEqual(digest_of(data), before)
+
+    def test_directories_of_nobody(self):
+        """A wiped disk must not pass as a fresh node, and no foreign directory be written to."""
+        (self.directory / "empty").mkdir()
+        foreign = self.directory / "foreign"
+        foreign.mkdir()
+        (foreign / "letter").write_text("dear reader")
+        before = digest_of(self.directory / "empty"), digest_of(foreign)
+        self.refused(FINDING, ["is empty", "reel node init"], "node", "--config",
+                     self.config(dir=str(self.directory / "empty")))
+        self.refused(FINDING, ["no node's data", "reel node init"], "node", "--config", self.config(dir=str(foreign)))
+        self.refused(FINDING, ["cannot open directory", "reel node init"], "node", "--config",
+                     self.config(dir=str(self.directory / "missing")))
+        self.assertEqual((digest_of(self.directory / "empty"), digest_of(foreign)), before)
+        self.assertFalse((self.directory / "missing").exists())
+
+    def test_damaged_tables(self):
+        """A node must not make up a hard state that it cannot read."""
+        for name, words in (("hardstate", "hardstate"), ("manifest", "manifest"), ("superblock", "superblock")):
+            data = self.init(name)
+            size = (data / name).stat().st_size
+            with open(data / name, "r+b") as file:
+                file.write(random.Random(1).randbytes(size))
+            self.refused(FINDING, words, "node", "--config", self.config(dir=str(data)))
+
+    def test_second_process_on_one_directory(self):
+        """Two processes that write one journal would destroy it."""
+        cluster = self.cluster(nodes=1)
+        process = cluster.processes[1].pid
+        other = self.config(cluster=cluster.number, dir=str(cluster.data_of(1)))
+        self.refused(FINDING, ["in use by process", str(process), "stop it"], "node", "--config", other)
+        cluster.append([b"still alive"])
+        self.assertEqual(cluster.read(), [b"still alive"])
+
+
+class Configurations(Contract):
+    def refused_config(self, says, **changes):
+        self.refused(FINDING, says, "node", "--config", self.config(**changes))
+
+    def test_files(self):
+        """A file that is not there, or is something else, must be named."""
+        self.refused(FINDING, ["nosuch.toml", "No such file"], "node", "--config", self.directory / "nosuch.toml")
+        self.refused(FINDING, ["is a directory"], "node", "--config", self.directory)
+        path = self.directory / "bad.toml"
+        path.write_text("cluster = 7\nnode = = 1\n")
+        self.refused(FINDING, ["bad.toml, line 2"], "node", "--config", path)
+        path.write_bytes(random.Random(2).randbytes(3 << 20))
+        self.refused(FINDING, ["bad.toml"], "node", "--config", path)
+
+    def test_keys(self):
+        """A misspelt key that is ignored would leave its default in force, silently."""
+        data = self.init()
+        before = digest_of(data)
+        self.refused_config(["unknown key 'colour'", "spelling"], colour="red")
+        self.refused_config(["'cluster' is missing"], cluster=None)
+        self.refused_config(["'node' must be"], node="one")
+        self.refused_config(["'node' must be"], node=-1)
+        self.refused_config(["'journal_file_mib' must be"], journal_file_mib=5000)
+        self.refused_config(["'peers' must list"], peers=None)
+        self.refused_config(["does not list this node"], peers=[{"node": 9, "address": "127.0.0.1:7101"}])
+        self.refused_config(["unknown key 'port'"], peers=[{"node": 1, "address": "127.0.0.1:7101", "port": 1}])
+        self.refused_config(["stands twice"], peers=[{"node": 1, "address": "127.0.0.1:7101"},
+                                                     {"node": 1, "address": "127.0.0.1:7102"}])
+        self.refused_config(["'heartbeat_ms'"], heartbeat_ms=500, election_timeout_ms=600)
+        self.refused_config(["'disk_engine'"], disk_engine="floppy")
+        self.refused_config(["'record' lies in"], record=str(data / "recording"))
+        self.assertEqual(digest_of(data), before)
+
+    def test_addresses(self):
+        """A wrong port must not end as a node that nobody can reach."""
+        self.init()
+        self.refused_config(["'listen'", "1 to 65535"], listen="127.0.0.1:0")
+        self.refused_config(["'listen'", "1 to 65535"], listen="127.0.0.1:70000")
+        self.refused_config(["'listen'", "HOST:PORT"], listen="7101")
+        self.refused_config(["cannot listen on 192.0.2.1", "address of this machine"], listen="192.0.2.1:7101")
+        self.refused_config(["cannot listen on no.such.host.invalid"], listen="no.such.host.invalid:7101")
+
+    def test_a_port_in_use(self):
+        """Whoever starts a node twice must be told which port, and keep the first."""
+        self.init()
+        cluster = self.cluster(nodes=1)
+        taken = cluster.addresses[1]
+        self.refused_config([f"cannot listen on {taken}", "in use", "another"], listen=taken)
+        self.assertEqual(cluster.append([b"a"])["count"], 1)
+
+    def test_tokens(self):
+        """A token that others can read, or is missing or short, protects nothing."""
+        self.init()
+        token = self.token_file()
+        self.refused_config(["token file", "No such file"], token_file=str(self.directory / "nosuch"))
+        token.chmod(0o644)
+        self.refused_config(["can be read by others", "chmod 600"])
+        token.chmod(0o600)
+        for content, says in (("", "is empty"), ("short\n", "16 to 256"), (f"write {SECRET}\n", "neither TOKEN"),
+                              (f"read {SECRET}\n", "all rights"), (SECRET + " " + SECRET + " x\n", "neither TOKEN")):
+            token.write_text(content)
+            self.refused_config([says])
+
+    def test_a_recording_is_never_overwritten(self):
+        """A restart must not destroy the evidence of the life before."""
+        self.init()
+        recording = self.directory / "recording"
+        recording.write_text("evidence")
+        self.refused_config(["cannot make recording", "choose a new file"], record=str(recording))
+        self.assertEqual(recording.read_text(), "evidence")
+
+
+class Clients(Contract):
+    def test_clusters_that_cannot_be_reached(self):
+        """A client that waits for ever in silence looks like one that works."""
+        nobody = f"127.0.0.1:{free_ports(1)[0]}"
+        flags = ["--connect", nobody, "--token-file", self.token_file()]
+        started = time.monotonic()
+        self.refused(FINDING, [f"no node answers at {nobody}", "refused", "--connect"], "status", *flags)
+        self.assertLess(time.monotonic() - started, 8)
+        self.refused(FINDING, [f"no node answers at {nobody}"], "feed", *flags)
+        self.refused(FINDING, [f"no node answers at {nobody}"], "append", *flags, input=b"a\n")
+
+    def test_tokens(self):
+        """A wrong token must be told from a dead cluster, and a reader's token must not append."""
+        reader = "reader0123456789reader"
+        cluster = Cluster(REEL, self.directory, nodes=1, election_ms=60, journal_file_mib=1)
+        self.addCleanup(cluster.__exit__)
+        cluster.token_file.write_text(f"{SECRET}\nread {reader}\n")
+        cluster.create()
+        cluster.start(1)
+        cluster.wait_for_leader()
+        cluster.append([b"a"])
+        for name, token, says in (("wrong", "x" * 64, ["does not know this token", "token file"]),):
+            path = self.directory / name
+            path.write_text(token + "\n")
+            path.chmod(0o600)
+            for command in ("status", "feed", "append"):
+                self.refused(FINDING, says, command, "--connect", cluster.addresses[1], "--token-file", path)
+            path.chmod(0o640)
+            self.refused(FINDING, ["can be read by others", "chmod 600"], "status", "--connect", cluster.addresses[1],
+                         "--token-file", path)
+        self.refused(FINDING, ["token file", "No such file"], "status", "--connect", cluster.addresses[1],
+                     "--token-file", self.directory / "nosuch")
+        path = self.directory / "reader"
+        path.write_text(reader + "\n")
+        path.chmod(0o600)
+        flags = ["--connect", cluster.addresses[1], "--token-file", path]
+        self.assertEqual(self.succeeds("feed", *flags), b"a\n")
+        self.refused(FINDING, ["Unauthorized"], "append", *flags, input=b"b\n")
+        self.assertEqual(cluster.read(), [b"a"])
+
+    def test_two_clusters_at_once(self):
+        """Addresses of two clusters in one list would spread a log over both."""
+        one = self.cluster(nodes=1)
+        (self.directory / "two").mkdir()
+        two = Cluster(REEL, self.directory / "two", nodes=1, election_ms=60, journal_file_mib=1)
+        self.addCleanup(two.__exit__)
+        shutil.copyfile(one.token_file, two.token_file)
+        two.create()
+        two.start(1)
+        self.refused(FINDING, ["different clusters", "--connect"], "append", "--connect",
+                     f"{one.addresses[1]},{two.addresses[1]}", "--token-file", one.token_file, input=b"a\n")
+
+    def test_lines_above_the_limit(self):
+        """What came before a line that is too long is kept, and counted; nothing after it may slip in."""
+        cluster = self.cluster(nodes=1)
+        most = b"m" * LINE_BYTES_MAX
+        cluster.append([b"first", most])
+        too_long = b"second\nthird\n" + most + b"x\nfourth\n"
+        stdout = self.refused(FINDING, ["line 3", str(LINE_BYTES_MAX), "2..3", "split it"], "append",
+                              *cluster.connect(), "--json", input=too_long)
+        self.assertEqual(stdout, b"")
+        self.refused(FINDING, ["line 1 ", "nothing was committed"], "append", *cluster.connect(), input=most + b"xxx")
+        self.assertEqual(cluster.read(), [b"first", most, b"second", b"third"])
+
+    def test_input_of_every_shape(self):
+        """Empty lines, a missing last newline, carriage returns and zeros are data, not decoration."""
+        cluster = self.cluster(nodes=1)
+        self.assertEqual(json.loads(self.succeeds("append", *cluster.connect(), "--json", input=b""))["count"], 0)
+        lines = [b"", b"a\r", b"\0\0", "tränenreich ∀".encode(), b"\xff\xfe", b"", b"last without newline"]
+        report = json.loads(self.succeeds("append", *cluster.connect(), "--json", input=b"\n".join(lines)))
+        self.assertEqual((report["first"], report["last"], report["count"]), (0, len(lines) - 1, len(lines)))
+        self.assertEqual(cluster.read(), lines)
+        self.assertEqual(self.succeeds("feed", *cluster.connect()), b"".join(line + b"\n" for line in lines))
+        self.assertEqual(self.succeeds("feed", *cluster.connect(), "--from", 2, "--limit", 2), b"\0\0\n" + lines[3] + b"\n")
+        self.assertEqual(self.succeeds("feed", *cluster.connect(), "--from", 100), b"")
+
+    def test_partitions_that_are_not_there(self):
+        """A typing error in a partition must not wait for ever, nor make one."""
+        cluster = self.cluster(nodes=1)
+        self.refused(FINDING, ["no such partition"], "append", *cluster.connect(), "--partition", 7, input=b"a\n")
+        self.refused(FINDING, ["no such partition"], "feed", *cluster.connect(), "--partition", 7)
+
+    def test_output_that_nobody_takes(self):
+        """A full disk under the output must not look like a short log; a closed pipe is no error."""
+        cluster = self.cluster(nodes=1)
+        cluster.append([b"x" * 1000] * 500)
+        with open("/dev/full", "wb") as full:
+            feed = child([REEL, "feed", *cluster.connect()], stdout=full)
+            _, stderr = feed.communicate(timeout=60)
+        self.check_refusal(feed.returncode, stderr, FINDING, ["writing the output failed"], "feed")
+        feed = child([REEL, "feed", *cluster.connect(), "--follow"])
+        feed.stdout.read(10)
+        feed.stdout.close()
+        cluster.append([b"x" * 1000] * 100)
+        self.assertEqual(feed.wait(timeout=60), 0)
+        self.assertEqual(feed.stderr.read(), b"")
+        feed.stderr.close()
+
+    def test_ctrl_c(self):
+        """Whoever interrupts an append must learn what is in the log."""
+        cluster = self.cluster(nodes=1)
+        append = child([REEL, "append", *cluster.connect(), "--json"], stdin=subprocess.PIPE)
+        append.stdin.write(b"one\ntwo\n")
+        append.stdin.flush()
+        cluster.wait_until("two lines", lambda s: s[1]["high_water"] == 2)
+        append.send_signal(signal.SIGINT)
+        append.wait(timeout=60)
+        stdout, stderr = append.communicate()
+        self.check_refusal(append.returncode, stderr, FINDING, ["interrupted", "2 transactions", "0..1"], "append")
+        self.assertEqual(stdout, b"")
+
+
+class Files(Contract):
+    def test_traces(self):
+        """A damaged trace that is believed would blame code that is innocent."""
+        trace = self.directory / "good.trace"
+        self.succeeds("sim", "--seed", 5, "--trace", trace)
+        self.succeeds("replay", trace)
+        good = trace.read_bytes()
+        bad = self.directory / "bad.trace"
+        commands = (["replay"], ["trace", "hash"], ["trace", "dump"])
+        for content in (b"", b"not a trace", good[:len(good) // 2], good[:-1], good[:100] + b"\xff" + good[101:],
+                        good[:-100] + bytes([good[-100] ^ 1]) + good[-99:]):
+            bad.write_bytes(content)
+            for command in commands:
+                self.refused(FINDING, ["bad.trace"], *command, bad)
+        for command in commands:
+            self.refused(FINDING, ["nosuch.trace", "No such file"], *command, self.directory / "nosuch.trace")
+            self.refused(FINDING, [str(self.directory)], *command, self.directory)
+        self.refused(FINDING, ["cannot write"], "sim", "--seed", 5, "--trace", self.directory / "no" / "where")
+
+    def test_recordings(self):
+        """Evidence that is damaged must not be taken for evidence."""
+        recording = self.directory / "recording"
+        data = self.init()
+        node = child([REEL, "node", "--config", self.config(record=str(recording))])
+        node.stdout.readline()
+        node.terminate()
+        node.communicate(timeout=60)
+        good = recording.read_bytes()
+        self.assertIn("records", json.loads(self.succeeds("disk", "recording", recording, "--json")))
+        self.succeeds("disk", "crash-image", recording, "--dir", self.directory / "image")
+        before = digest_of(self.directory / "image")
+        self.refused(FINDING, ["not empty", "choose a new one"], "disk", "crash-image", recording, "--dir",
+                     self.directory / "image")
+        self.assertEqual(digest_of(self.directory / "image"), before)
+        recording.write_bytes(good[:1000] + b"\xff" + good[1001:])
+        self.refused(FINDING, ["recording"], "disk", "crash-image", recording, "--dir", self.directory / "other")
+        self.assertFalse((self.directory / "other").exists())
+        recording.write_bytes(b"something else")
+        self.refused(FINDING, ["not a disk recording"], "disk", "recording", recording)
+        self.refused(FINDING, ["cannot read recording"], "disk", "recording", self.directory / "nosuch")
+        self.refused(USAGE, ["--cut"], "disk", "crash-image", recording, "--cut", -1, "--dir", self.directory / "other")
+        self.assertTrue(data.exists())
+
+
+class Development(Contract):
+    """`reel up`"""
+
+    def up(self, *flags):
+        """The process, when it serves; its --connect and --token-file."""
+        process = child([REEL, "up", "--dir", self.directory / "up", *flags])
+        self.addCleanup(self.end, process)
+        addresses = None
+        for line in process.stdout:
+            if b"reel status" in line:
+                addresses = line.split()[-1].decode()
+                break
+        self.assertIsNotNone(addresses, process.stderr.read() if addresses is None else "")
+        return process, ["--connect", addresses, "--token-file", self.directory / "up" / "token"]
+
+    def end(self, process):
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+    def stop(self, process, number):
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, stderr)
+        self.assertEqual(stderr, b"", "something was said in between")
+        self.assertTrue(stdout.endswith(b"stopped\n"), stdout)
+
+    def test_a_cluster_that_comes_and_goes(self):
+        """What a newcomer tries first: data that is gone after Ctrl-C, or noise, would be the last he tries."""
+        process, connect = self.up()
+        self.assertEqual(stat.S_IMODE((self.directory / "up" / "token").stat().st_mode), 0o600)
+        self.assertEqual(json.loads(self.succeeds("append", *connect, "--json", input=b"one\ntwo\n"))["last"], 1)
+        time.sleep(2.5)  # notices that are late
+        status = json.loads(self.succeeds("status", *connect, "--json"))
+        self.assertEqual([each["reachable"] for each in status["nodes"]], [True] * 3)
+        self.assertEqual(sorted(each["role"] for each in status["nodes"]), ["follower", "follower", "leader"])
+        self.refused(FINDING, ["in use by process", str(process.pid)], "up", "--dir", self.directory / "up")
+        self.refused(USAGE, ["holds a cluster already", "--nodes"], "up", "--dir", self.directory / "up", "--nodes", 5)
+        self.stop(process, signal.SIGINT)
+        process, connect = self.up()
+        self.succeeds("append", *connect, input=b"three\n")
+        self.assertEqual(self.succeeds("feed", *connect), b"one\ntwo\nthree\n")
+        self.stop(process, signal.SIGTERM)
+
+    def test_one_node(self):
+        """The smallest cluster is the one that people embed in their tests."""
+        process, connect = self.up("--nodes", 1)
+        self.succeeds("append", *connect, input=b"alone\n")
+        self.assertEqual(self.succeeds("feed", *connect), b"alone\n")
+        self.stop(process, signal.SIGINT)
+
+    def test_directories_that_are_taken(self):
+        """A development cluster must not move into somebody's documents."""
+        up = self.directory / "up"
+        up.mkdir()
+        (up / "thesis").write_text("years of work")
+        before = digest_of(up)
+        self.refused(FINDING, ["not empty", "another --dir"], "up", "--dir", up)
+        self.assertEqual(digest_of(up), before)
+        self.refused(FINDING, [str(up / "thesis")], "up", "--dir", up / "thesis")
+        self.assertEqual(digest_of(up), before)
+
+    def test_ports_that_are_taken(self):
+        """A cluster whose configuration names somebody else's port could never start again."""
+        cluster = self.cluster(nodes=1)
+        port = int(cluster.addresses[1].split(":")[1])
+        self.refused(FINDING, [f"port {port}", "in use", "another --port"], "up", "--dir", self.directory / "up",
+                     "--port", port)
+        self.assertFalse((self.directory / "up").exists())
+
+
+class Clusters(Contract):
+    def test_a_dead_node_is_shown(self):
+        """An operator must see who is dead, and that the others are not; one address must be enough for that."""
+        cluster = self.cluster()
+        leader = leader_of(cluster.status())
+        dead = next(node for node in cluster.nodes if node != leader)
+        cluster.kill(dead)
+        for addresses in (cluster.connect(), cluster.connect(leader)):
+            nodes = json.loads(self.succeeds("status", *addresses, "--json"))["nodes"]
+            self.assertEqual([each["node"] for each in nodes], [1, 2, 3])
+            self.assertEqual({each["node"]: each["reachable"] for each in nodes},
+                             {node: node != dead for node in cluster.nodes})
+            table = self.succeeds("status", *addresses).decode().splitlines()
+            self.assertEqual(len(table), 4)
+            self.assertRegex(table[dead], rf"^ +{dead} +{cluster.addresses[dead]} +unreachable: .*refused")
+            self.assertIn("leader", table[leader])
+
+    def test_one_address_is_enough(self):
+        """A client that knows one node must find the leader, wherever it is and whoever was down at first."""
+        cluster = self.cluster()
+        leader = leader_of(cluster.status())
+        follower = next(node for node in cluster.nodes if node != leader)
+        done = self.succeeds("append", *cluster.connect(follower), "--json", input=b"one\n")
+        self.assertEqual(json.loads(done)["count"], 1)
+        # A node that is down when the client starts leads later.
+        cluster.kill(leader)
+        append = child([REEL, "append", *cluster.connect(follower), "--json"], stdin=subprocess.PIPE)
+        self.addCleanup(lambda: append.poll() is None and append.kill())
+        append.stdin.write(b"two\n")
+        append.stdin.flush()
+        cluster.wait_until("a new leader", lambda s: max((e["high_water"] for e in s.values()), default=0) == 2)
+        second = leader_of(cluster.status())
+        cluster.start(leader)
+        cluster.wait_for_leader()
+        cluster.kill(second)
+        append.stdin.write(b"three\n")
+        append.stdin.close()
+        append.stdin = None
+        stdout, stderr = append.communicate(timeout=60)
+        self.assertEqual(append.returncode, 0, stderr)
+        self.assertEqual(json.loads(stdout)["count"], 2)
+        self.assertEqual(self.succeeds("feed", *cluster.connect(leader)), b"one\ntwo\nthree\n")
+
+    def test_a_reader_finds_what_was_just_appended(self):
+        """Followers learn of a commit later; a newcomer's first two commands must not show him an empty log."""
+        cluster = self.cluster()
+        for i in range(30):
+            cluster.append([f"line {i}".encode()])
+            node = i % 3 + 1
+            output = self.succeeds("feed", *cluster.connect(node), "--from", i)
+            self.assertEqual(output, f"line {i}\n".encode(), f"from node {node}")
+
+    def test_follow(self):
+        """A reader at the end of the log must see what comes, soon, in order, and across a dead leader."""
+        cluster = self.cluster()
+        cluster.append([b"before"])
+        feed = child([REEL, "feed", *cluster.connect(), "--follow", "--json", "--limit", 4])
+        self.addCleanup(lambda: feed.poll() is None and feed.kill())
+        self.assertEqual(data_of(json.loads(feed.stdout.readline())), b"before")
+        started = time.monotonic()
+        cluster.append([b"one"])
+        self.assertEqual(data_of(json.loads(feed.stdout.readline())), b"one")
+        self.assertLess(time.monotonic() - started, 3)
+        cluster.kill(leader_of(cluster.status()))
+        cluster.append([b"two", b"three"])
+        rest = [data_of(json.loads(feed.stdout.readline())) for _ in range(2)]
+        self.assertEqual(rest, [b"two", b"three"])
+        self.assertEqual(feed.wait(timeout=60), 0)
+        feed.stdout.close()
+        feed.stderr.close()
+
+    def test_without_a_majority(self):
+        """An append that can never commit must say so when its user's patience ends, and what it knows."""
+        cluster = self.cluster()
+        cluster.append([b"a"])
+        cluster.wait_for_leader()
+        cluster.kill(1, 2)
+        self.refused(FINDING, ["committed nothing for 2 s", "reel status", "of 1 more it is not known"], "append",
+                     *cluster.connect(), "--patience", 2, input=b"b\n")
+        self.assertEqual(self.succeeds("feed", *cluster.connect(3)), b"a\n")
+
+    def test_exactly_once_although_leaders_die(self):
+        """A repeated call that commits twice, or a lost one, is what a log must never do."""
+        cluster = self.cluster()
+        lines = [b"%d %s" % (i, random.Random(i).randbytes(i % 40).hex().encode()) for i in range(APPENDED_LINES)]
+        append = child([REEL, "append", *cluster.connect(), "--json"], stdin=subprocess.PIPE)
+        self.addCleanup(lambda: append.poll() is None and append.kill())
+        killed, go_on = [], threading.Semaphore(0)
+        thirds = [lines[APPENDED_LINES * k // 3:APPENDED_LINES * (k + 1) // 3] for k in range(3)]
+
+        def write():
+            with append.stdin as pipe:
+                for third in thirds:
+                    pipe.write(b"".join(line + b"\n" for line in third))
+                    if third is not thirds[-1]:
+                        go_on.acquire()  # the rest comes when a leader has died
+
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        for third in range(2):
+            wanted = APPENDED_LINES * third // 3 + APPENDED_LINES // 6
+            status = cluster.wait_until("appends", lambda s: leader_of(s) and s[leader_of(s)]["high_water"] >= wanted)
+            victim = leader_of(status)
+            cluster.kill(victim)
+            killed.append(victim)
+            go_on.release()
+            cluster.wait_until("a new leader", lambda s: leader_of(s) not in (None, victim))
+            cluster.start(victim)
+            cluster.wait_until("the restarted node", lambda s: len(s) == 3 and all(e["ready"] for e in s.values()))
+        writer.join()
+        append.stdin = None
+        stdout, stderr = append.communicate(timeout=120)
+        self.assertEqual(append.returncode, 0, stderr)
+        report = json.loads(stdout)
+        self.assertEqual((report["first"], report["last"], report["count"]), (0, APPENDED_LINES - 1, APPENDED_LINES))
+        self.assertGreater(report["retries"], 0, f"the leaders {killed} died and nobody noticed: the test proves little")
+        cluster.wait_for_leader()
+        for node in cluster.nodes:
+            self.assertTrue(cluster.read(node) == lines, f"the log of node {node} is not what went in")
+
+
+def main():
+    global REEL
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reel", required=True, help="the program")
+    options, rest = parser.parse_known_args()
+    REEL = Path(options.reel).resolve()
+    unittest.main(argv=[sys.argv[0], *rest])
+
+
+if __name__ == "__main__":
+    main()
