@@ -28,7 +28,9 @@ class SimulatedDiskWorld final : public real::DiskWorld {
   SimulatedDiskWorld() : world_(sim::WorldOptions{}) {
     sim::MachineOptions machine;
     machine.id = io::NodeId(1);
-    machine.factory = [this](io::Ports& ports) { return std::make_unique<Recorder>(ports, &ports_, &results_); };
+    machine.factory = [this](io::Ports& ports) {
+      return std::make_unique<Recorder>(ports, &ports_, &results_);
+    };
     world_.add(machine);
     boot();
   }
@@ -64,7 +66,8 @@ TEST_P(SimulatedDiskContract, Holds) {
   real::disk_contract()[GetParam()].check(world);
 }
 
-INSTANTIATE_TEST_SUITE_P(Disk, SimulatedDiskContract, testing::Range<std::size_t>(0, real::disk_contract().size()),
+INSTANTIATE_TEST_SUITE_P(Disk, SimulatedDiskContract,
+                         testing::Range<std::size_t>(0, real::disk_contract().size()),
                          [](const testing::TestParamInfo<std::size_t>& info) {
                            return std::string(real::disk_contract()[info.param].name);
                          });

@@ -14,6 +14,7 @@ namespace {
 
 // Payload bytes of one batch; a larger message travels alone.
 constexpr std::uint64_t kBatchBytesMax = kAppendBytesMax;
+constexpr std::uint64_t kWindowWords = kWindowBytes / sizeof(capnp::word);
 
 std::size_t messages_of(const io::Parcel& parcel) {
   return parcel.is<PeerBatch>() ? parcel.get<PeerBatch>().messages.size() : 1;
@@ -46,7 +47,7 @@ io::Duration reconnect_pause(io::Duration min, io::Duration max, std::uint32_t f
 }
 
 // One peer: its connection, and what is to be said to it.
-class RpcNetwork::Link final : private Outlet {
+class RpcNetwork::Link final : private Outlet, private kj::TaskSet::ErrorHandler {
  public:
   Link(RpcNetwork& network, NodeId peer, std::string address)
       : network_(network), transport_(network.transport_), peer_(peer), address_(std::move(address)) {
@@ -72,6 +73,9 @@ class RpcNetwork::Link final : private Outlet {
   void disconnect();
   void enqueue(Piece piece);
   void flush() override;
+  void send_batch(schema::PeerLink::Client& link);
+  void taken(std::uint64_t words);
+  void taskFailed(kj::Exception&& exception) override { broken_->reject(kj::mv(exception)); }
   std::vector<Piece> take_batch();
 
   RpcNetwork& network_;
@@ -80,8 +84,8 @@ class RpcNetwork::Link final : private Outlet {
   std::string address_;
   std::string last_error_;
   std::uint32_t failures_ = 0;
-  std::string noticed_;                    // the reason that the operator was told in this outage
-  kj::Maybe<kj::TimePoint> quiet_until_;   // set in an outage
+  std::string noticed_;                   // the reason that the operator was told in this outage
+  kj::Maybe<kj::TimePoint> quiet_until_;  // set in an outage
   kj::Maybe<kj::TimePoint> connected_at_;
 
   // What is to be said; empty while there is no connection.
@@ -92,8 +96,8 @@ class RpcNetwork::Link final : private Outlet {
   kj::Own<RpcConnection> connection_;
   kj::Maybe<schema::PeerLink::Client> link_;
   kj::Own<kj::PromiseFulfiller<void>> broken_;
-  bool sending_ = false;  // until flow control lets the next batch go
-  kj::Promise<void> send_task_ = nullptr;
+  std::uint64_t words_under_way_ = 0;  // sent, and not known to be taken
+  kj::Own<kj::TaskSet> sending_;       // while there is a connection
   kj::Promise<void> life_ = nullptr;
 };
 
@@ -184,6 +188,7 @@ kj::Promise<void> RpcNetwork::Link::stay(schema::PeerLink::Client link) {
   id_ = io::ConnectionId(++network_.last_connection_);
   auto broken = kj::newPromiseAndFulfiller<void>();
   broken_ = kj::mv(broken.fulfiller);
+  sending_ = kj::heap<kj::TaskSet>(static_cast<kj::TaskSet::ErrorHandler&>(*this));
   auto ended = connection_->on_disconnect().exclusiveJoin(kj::mv(broken.promise));
   if (network_.host_ != nullptr) network_.host_->on_peer_up(peer_, id_);
   return ended;
@@ -191,8 +196,8 @@ kj::Promise<void> RpcNetwork::Link::stay(schema::PeerLink::Client link) {
 
 void RpcNetwork::Link::disconnect() {
   const bool was_up = up();
-  send_task_ = nullptr;
-  sending_ = false;
+  sending_ = nullptr;
+  words_under_way_ = 0;
   link_ = nullptr;
   broken_ = nullptr;
   connection_ = nullptr;
@@ -225,7 +230,7 @@ void RpcNetwork::Link::enqueue(Piece piece) {
   }
   queued_words_ += words;
   queue_.push_back(std::move(piece));
-  if (!sending_) transport_.mark(*this);
+  if (words_under_way_ < kWindowWords) transport_.mark(*this);
 }
 
 std::vector<Piece> RpcNetwork::Link::take_batch() {
@@ -265,24 +270,25 @@ void write_batch(schema::PeerBatch::Builder to, const std::vector<Piece>& pieces
 }  // namespace
 
 void RpcNetwork::Link::flush() {
-  if (sending_ || queue_.empty()) return;
   KJ_IF_MAYBE (link, link_) {
-    const std::vector<Piece> pieces = take_batch();
-    // The whole call fits its first segment, so payloads are copied once and written from there.
-    std::uint64_t words = 16;
-    for (const Piece& piece : pieces) words += piece.words();
-    auto request = link->deliverRequest(capnp::MessageSize{words, 0});
-    write_batch(request.initBatch(), pieces);
-    sending_ = true;
-    send_task_ = request.send()
-                     .then(
-                         [this] {
-                           sending_ = false;
-                           if (!queue_.empty()) transport_.mark(*this);
-                         },
-                         [this](kj::Exception&& exception) { broken_->reject(kj::mv(exception)); })
-                     .eagerlyEvaluate(nullptr);
+    while (!queue_.empty() && words_under_way_ < kWindowWords) send_batch(*link);
   }
+}
+
+void RpcNetwork::Link::send_batch(schema::PeerLink::Client& link) {
+  const std::vector<Piece> pieces = take_batch();
+  // The whole call fits its first segment, so payloads are copied once and written from there.
+  std::uint64_t words = 16;
+  for (const Piece& piece : pieces) words += piece.words();
+  auto request = link.deliverRequest(capnp::MessageSize{words, 0});
+  write_batch(request.initBatch(), pieces);
+  words_under_way_ += words;
+  sending_->add(request.send().ignoreResult().then([this, words] { taken(words); }));
+}
+
+void RpcNetwork::Link::taken(std::uint64_t words) {
+  words_under_way_ -= words;
+  if (!queue_.empty()) transport_.mark(*this);
 }
 
 // ---- the network

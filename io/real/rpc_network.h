@@ -1,9 +1,9 @@
 // RpcNetwork: io::Network over io/schema/peers.capnp. One connection to each peer, made and kept by this
 // side, on which this side only sends; the peer's messages come in at RpcServer.
 //
-// All that was said to a peer in one turn leaves as one PeerBatch in one streaming call. While the peer is
-// slow to take it (flow control), messages wait in a bounded queue; when that is full, and while there is no
-// connection, the newest are dropped and counted: Raft asks again.
+// All that was said to a peer in one turn leaves as one PeerBatch in one call. While the peer is slow to take
+// what is on its way (kWindowBytes of it), messages wait in a bounded queue; when that is full, and while there
+// is no connection, the newest are dropped and counted: Raft asks again.
 //
 // on_peer_up/on_peer_down tell the host about this side's connection: after `down`, what was in flight to the
 // peer is lost. A connection that ends is made again after a pause that doubles up to a bound, with jitter.

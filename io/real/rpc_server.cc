@@ -24,6 +24,13 @@ CallError overloaded() {
   return error;
 }
 
+std::uint64_t words_of(const io::Parcel& parcel) {
+  if (!parcel.is<PeerBatch>()) return parcel.size() / sizeof(capnp::word);
+  std::uint64_t words = 0;
+  for (const PeerMessage& message : parcel.get<PeerBatch>().messages) words += real::words_of(message);
+  return words;
+}
+
 // Of an append, which holds memory while it waits; other calls are a few words.
 std::uint64_t bytes_of(const ClientCall& call) {
   const auto* append = std::get_if<AppendCall>(&call);
@@ -42,14 +49,60 @@ bool same_secret(const std::string& secret, kj::StringPtr offered) {
   return difference == 0;
 }
 
+namespace {
+
+// Calls of a peer that were taken and not yet returned. To return each at once would cost both nodes a write and
+// a wake-up per message, more than the message itself.
+class Receipts {
+ public:
+  explicit Receipts(kj::Timer& timer) : timer_(timer) {}
+
+  kj::Promise<void> owe(std::uint64_t words) {
+    auto receipt = kj::newPromiseAndFulfiller<void>();
+    owed_.push_back(kj::mv(receipt.fulfiller));
+    words_ += words;
+    if (owed_.size() >= kCallsMax || words_ >= kWordsMax) {
+      give();
+    } else if (!std::exchange(armed_, true)) {
+      alarm_ = timer_.afterDelay(kDelayMax)
+                   .then([this] {
+                     armed_ = false;
+                     give();
+                   })
+                   .eagerlyEvaluate(nullptr);
+    }
+    return kj::mv(receipt.promise);
+  }
+
+ private:
+  // As peers.capnp promises.
+  static constexpr std::size_t kCallsMax = 64;
+  static constexpr std::uint64_t kWordsMax = (512u << 10) / sizeof(capnp::word);
+  static constexpr kj::Duration kDelayMax = 10 * kj::MILLISECONDS;
+
+  void give() {
+    words_ = 0;
+    for (auto& receipt : std::exchange(owed_, {})) receipt->fulfill();
+  }
+
+  kj::Timer& timer_;
+  std::vector<kj::Own<kj::PromiseFulfiller<void>>> owed_;
+  std::uint64_t words_ = 0;
+  bool armed_ = false;
+  kj::Promise<void> alarm_ = nullptr;
+};
+
+}  // namespace
+
 // One connection, from its acceptance to its end.
 struct RpcServer::Inbound {
   Inbound(Transport& transport, kj::Own<kj::AsyncIoStream> stream, capnp::Capability::Client door)
-      : connection(transport, kj::mv(stream), kj::mv(door)) {}
+      : receipts(transport.timer()), connection(transport, kj::mv(stream), kj::mv(door)) {}
 
   bool tried = false;  // a login was refused: there is no second one
   bool known = false;
   bool closing = false;
+  Receipts receipts;  // of a peer's messages
   RpcConnection connection;
   kj::Promise<void> deadline = nullptr;  // until somebody logs in
   kj::Promise<void> ending = nullptr;
@@ -223,8 +276,14 @@ class RpcServer::PeerLink final : public schema::PeerLink::Server {
       server.close(inbound_, parcels.error().c_str());
       return KJ_EXCEPTION(FAILED, "batch refused");
     }
-    for (io::Parcel& parcel : *parcels) server.deliver(from_, std::move(parcel));
-    return kj::READY_NOW;
+    context.releaseParams();
+    std::uint64_t words = 0;
+    for (io::Parcel& parcel : *parcels) {
+      words += words_of(parcel);
+      server.deliver(from_, std::move(parcel));
+    }
+    context.allowCancellation();  // if the connection ends first, nobody waits for the receipt
+    return inbound->receipts.owe(words);
   }
 
  private:

@@ -279,7 +279,9 @@ TEST_F(Rpc, TheClientRefusesWhatNoNodeTakes) {
 TEST_F(Rpc, DiscoveryTellsWhoAnswers) {
   // A command that is given addresses must find the nodes there, and say what is wrong with the others.
   RpcServerOptions serving = server_options(NodeId(5));
-  serving.members = {{NodeId(5), "10.0.0.5:7101"}, {NodeId(6), "10.0.0.6:7101"}, {NodeId(7), "\033[2J:1"},
+  serving.members = {{NodeId(5), "10.0.0.5:7101"},
+                     {NodeId(6), "10.0.0.6:7101"},
+                     {NodeId(7), "\033[2J:1"},
                      {NodeId(8), std::string(kAddressBytesMax + 1, 'a')}};
   serve(std::move(serving));
   RpcRemoteOptions options;
@@ -390,6 +392,27 @@ TEST_F(Rpc, PeersMessagesArriveInOrderAndBatched) {
   EXPECT_LE(transport.counters().writes - writes, 4u);
   EXPECT_EQ(host.received[0].from, NodeId(2));
   EXPECT_EQ(host.received[0].parcel.get<PeerBatch>().messages, sent);
+  EXPECT_EQ(transport.counters().peer_messages_dropped, 0u);
+}
+
+TEST_F(Rpc, TheWindowOpensAgain) {
+  // Returns of a peer's calls are collected; if some were kept, the sender would fall silent once its window is
+  // full.
+  serve(server_options(NodeId(1)));
+  RpcNetwork& peers = network(NodeId(2));
+  peers.set_peer(NodeId(1), address());
+  ASSERT_TRUE(until([&] { return sender.ups.size() == 1; }));
+  const std::string block(kWindowBytes / 16, 'w');
+  for (std::size_t turn = 1; turn <= 64; ++turn) {  // four windows, in large pieces
+    peers.send(NodeId(1), io::parcel_of(Bytes::copy_of(block)));
+    ASSERT_TRUE(until([&] { return host.received.size() == turn; })) << turn;
+  }
+  for (std::size_t turn = 1; turn <= 300; ++turn) {  // more calls than are collected, in small ones
+    peers.send(NodeId(1), io::parcel_of(Bytes::copy_of(std::string_view("small"))));
+    ASSERT_TRUE(until([&] { return host.received.size() == 64 + turn; })) << turn;
+  }
+  for (std::size_t i = 0; i < 40; ++i) peers.send(NodeId(1), io::parcel_of(Bytes::copy_of(block)));
+  ASSERT_TRUE(until([&] { return host.received.size() == 404; }));  // more than a window at once
   EXPECT_EQ(transport.counters().peer_messages_dropped, 0u);
 }
 
@@ -539,7 +562,7 @@ TEST_F(Rpc, PeersThatBreakARuleLoseTheirConnection) {
     auto link = raw_link(2);
     auto request = link.deliverRequest();
     fill(request.initBatch());
-    auto sending = request.send().eagerlyEvaluate([](kj::Exception&&) {});
+    auto sending = request.send().ignoreResult().eagerlyEvaluate([](kj::Exception&&) {});
     bool gone = false;
     auto watching = raw->on_disconnect().then([&] { gone = true; }).eagerlyEvaluate([&](kj::Exception&&) {
       gone = true;

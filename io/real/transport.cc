@@ -19,8 +19,6 @@ constexpr std::size_t kBufferBytes = 64u << 10;
 constexpr std::size_t kDirectBytes = 64u << 10;
 // A writer that gets this far ahead of the socket waits.
 constexpr std::size_t kOutBytesMax = 1u << 20;
-// Flow control of streaming calls: unacknowledged bytes on one connection.
-constexpr int kWindowBytes = 4 << 20;
 constexpr std::uint32_t kSegmentsMax = 256;
 
 std::uint32_t load32(const std::byte* from) {
@@ -337,7 +335,7 @@ kj::Exception FrameStream::fail(kj::Exception&& exception) {
   return kj::mv(exception);
 }
 
-kj::Maybe<int> FrameStream::getSendBufferSize() { return kWindowBytes; }
+kj::Maybe<int> FrameStream::getSendBufferSize() { return static_cast<int>(kWindowBytes); }
 
 kj::Promise<void> FrameStream::end() {
   return until_idle().then([this] { inner_->shutdownWrite(); });

@@ -28,6 +28,8 @@ inline constexpr std::uint64_t kStrangerBytesMax = 64u << 10;
 // One message from somebody known. The largest legal ones are a batch of peers' messages (8 MiB of payloads)
 // and a feed's answer (12 MiB).
 inline constexpr std::uint64_t kFrameBytesMax = 16u << 20;
+// Flow control: bytes on their way over one connection that the other end has not taken.
+inline constexpr std::uint64_t kWindowBytes = 4u << 20;
 
 // What the transport needs of the loop that it runs on; a simulation has another loop.
 class Reactor {

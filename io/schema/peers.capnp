@@ -34,8 +34,11 @@ interface Peers {
 }
 
 interface PeerLink {
-  deliver @0 (batch :PeerBatch) -> stream;
-  # Messages in order. Returns when the receiver has taken them; that is flow control, not an acknowledgement.
+  deliver @0 (batch :PeerBatch) -> ();
+  # Messages in order. Returns some time after the receiver has taken them; that is flow control, not an
+  # acknowledgement. A receiver collects returns: each one costs both sides a wake-up. It owes at most
+  # 10 ms, 64 calls or 512 KiB; a sender that keeps 4 MiB on the way never waits for them in vain. (Not a
+  # streaming call: those return one by one.)
 }
 
 struct PeerBatch {
