@@ -23,6 +23,8 @@ double seconds_since(Clock::time_point start) {
 
 // A fault kind that a campaign must see fire and be noticed; from a thousand seeds on (design.md §11).
 constexpr std::uint64_t kSeedsForCoverage = 1000;
+// Of a failing run its last events are kept: a run that is stuck may have very many.
+constexpr std::size_t kFailureRecordsMax = 2'000'000;
 
 class Campaign {
  public:
@@ -72,7 +74,7 @@ class Campaign {
       std::string trace;
       if (run.failure && !options_.trace_directory.empty()) {
         trace = options_.trace_directory + "/seed-" + std::to_string(*seed) + ".trace";
-        if (!record_run(one, trace)) trace.clear();
+        if (!record_run(one, trace, {{}, kFailureRecordsMax})) trace.clear();
       }
       std::lock_guard lock(mutex_);
       merge(run, trace);

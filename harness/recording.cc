@@ -18,26 +18,35 @@ constexpr const char* kCompiler = "gcc " __VERSION__;
 
 }  // namespace
 
-Recorded record(const SimulationOptions& options, std::vector<std::string> marks_to_reach) {
+Recorded record(const SimulationOptions& options, const RecordingOptions& recording) {
   Simulation simulation(options);
-  sim::Recorder recorder(simulation.world());
+  sim::Recorder recorder(simulation.world(), recording.records_max);
   Recorded recorded;
   recorded.report = simulation.run();
   recorded.trace = recorder.trace();
   recorded.trace.build = kCompiler;
   recorded.trace.options = options.to_map();
-  recorded.trace.marks = std::move(marks_to_reach);
+  recorded.trace.marks = recording.marks;
+  for (const std::string& mark : recording.marks) {
+    if (!recorded.report.marks.contains(mark)) recorded.missed.push_back(mark);
+  }
   return recorded;
 }
 
-std::optional<RunReport> record_run(const SimulationOptions& options, const std::string& path,
-                                    std::vector<std::string> marks_to_reach) {
-  Recorded recorded = record(options, std::move(marks_to_reach));
+std::expected<RunReport, std::string> record_run(const SimulationOptions& options, const std::string& path,
+                                                 const RecordingOptions& recording) {
+  const Recorded recorded = record(options, recording);
+  if (!recorded.missed.empty()) {
+    return std::unexpected("the run does not reach the mark '" + recorded.missed.front() +
+                           "': choose another seed, see `reel sim --json` for the marks of a run");
+  }
   const std::vector<std::byte> bytes = sim::encode_trace(recorded.trace);
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   file.close();
-  if (!file) return std::nullopt;
+  if (!file) {
+    return std::unexpected("cannot write the trace '" + path + "': choose a directory that can be written");
+  }
   return recorded.report;
 }
 

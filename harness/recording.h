@@ -11,15 +11,21 @@
 
 namespace reel::harness {
 
-// Runs with every event recorded. The trace names the marks that the run reached, if `with_marks`.
+// What a recording keeps.
+struct RecordingOptions {
+  std::vector<std::string> marks;  // that a replay must reach
+  std::size_t records_max = 0;  // the last so many events, 0: all; the hash chain covers all of them anyway
+};
 struct Recorded {
   RunReport report;
   sim::Trace trace;
+  std::vector<std::string> missed;  // marks that the run itself did not reach
 };
-[[nodiscard]] Recorded record(const SimulationOptions& options, std::vector<std::string> marks_to_reach = {});
-// The same into a file; nullopt if it cannot be written.
-[[nodiscard]] std::optional<RunReport> record_run(const SimulationOptions& options, const std::string& path,
-                                                  std::vector<std::string> marks_to_reach = {});
+[[nodiscard]] Recorded record(const SimulationOptions& options, const RecordingOptions& recording = {});
+// The same into a file. The error is a sentence: it cannot be written, or a mark was not reached (then there is no file).
+[[nodiscard]] std::expected<RunReport, std::string> record_run(const SimulationOptions& options,
+                                                               const std::string& path,
+                                                               const RecordingOptions& recording = {});
 
 struct Replayed {
   RunReport report;

@@ -100,7 +100,7 @@ TEST(Simulation, EverySizeAndWorkloadRuns) {
 
 // A replay that does not notice a difference proves nothing; one that always finds one is useless.
 TEST(Simulation, AReplayStopsAtTheFirstDifference) {
-  Recorded recorded = record(seeded(4), {"journal.found"});
+  Recorded recorded = record(seeded(4), {{"journal.found"}});
   const auto same = replay(recorded.trace);
   ASSERT_TRUE(same.has_value());
   EXPECT_FALSE(same->divergence.has_value());

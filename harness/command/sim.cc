@@ -21,6 +21,8 @@ struct SimCommand {
   std::uint32_t jobs = 0;
   bool json = false;
   std::string trace;
+  std::vector<std::string> marks;
+  std::size_t last_events = 0;
   std::string traces = "";
 
   Exit run() const;
@@ -80,8 +82,8 @@ CampaignOptions SimCommand::campaign() const {
 Exit SimCommand::run_one(const SimulationOptions& options) const {
   RunReport run;
   if (!trace.empty()) {
-    auto recorded = record_run(options, trace);
-    if (!recorded) refuse("cannot write the trace '" + trace + "': choose a directory that can be written");
+    auto recorded = record_run(options, trace, {marks, last_events});
+    if (!recorded) refuse(recorded.error());
     run = std::move(*recorded);
   } else {
     run = Simulation(options).run();
@@ -115,6 +117,8 @@ Exit SimCommand::run() const {
     std::uint64_t last = 0;
     parse_seeds(seed, options.seed, last);
     if (last != options.seed) misuse("--seed takes one seed; for a range use --seeds");
+    if (trace.empty() && (!marks.empty() || last_events != 0))
+      misuse("--mark and --last shape a recording: give --trace");
     return run_one(options);
   }
   if (!trace.empty())
@@ -145,6 +149,10 @@ void add_sim(CLI::App& app, Run& run) {
   command->add_option("--minutes", state->minutes, "stop starting seeds after this long");
   command->add_option("--jobs", state->jobs, "threads (default: one per core)");
   command->add_option("--trace", state->trace, "with --seed: record the run into this file");
+  command->add_option("--mark", state->marks,
+                      "with --trace: a coverage mark that the run, and every replay, must reach");
+  command->add_option("--last", state->last_events,
+                      "with --trace: keep only the last so many events (the hash covers all)");
   command->add_option("--traces", state->traces, "record failing runs into this directory");
   command->add_flag("--json", state->json, "end with one JSON object");
   command->callback([state, &run] { run = [state] { return state->run(); }; });

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "harness/cluster_directory.h"
@@ -17,6 +18,8 @@
 
 namespace reel::harness {
 namespace {
+
+constexpr std::uint32_t kDefaultPort = 7101;  // as in ConnectFlags
 
 struct UpFlags {
   std::uint32_t nodes = 3;
@@ -80,30 +83,39 @@ class NodeThread {
   std::thread thread_;
 };
 
-// Before anything is made: a port that somebody else has would stand in the configuration for ever.
-void check_ports(const UpFlags& flags) {
-  for (std::uint32_t port = flags.port; flags.port != 0 && port < flags.port + flags.nodes; ++port) {
-    const int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const int reuse = 1;  // as the node itself will do it: a port whose last owner is gone is free
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons(static_cast<std::uint16_t>(port));
-    const bool free = probe >= 0 && setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse) == 0 &&
-                      bind(probe, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
-    const std::string why = std::strerror(errno);
-    if (probe >= 0) close(probe);
-    if (!free) {
-      refuse("port " + std::to_string(port) + " of 127.0.0.1 cannot be used (" + why +
-             "): choose another --port; nothing was made");
-    }
+// Why a node could not listen on this port of 127.0.0.1; nullopt if it can.
+std::optional<std::string> problem_with_port(std::uint32_t port) {
+  const int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int reuse = 1;  // as the node itself will do it: a port whose last owner is gone is free
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  const bool free = probe >= 0 && setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse) == 0 &&
+                    bind(probe, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  const std::string why = std::strerror(errno);
+  if (probe >= 0) close(probe);
+  if (free) return std::nullopt;
+  return why;
+}
+
+// Before anything is made: a port that somebody else has would stand in the configuration for ever. Without --port the
+// cluster lives where clients look by default, and elsewhere (0) if that is taken.
+std::uint32_t choose_first_port(const UpFlags& flags) {
+  const std::uint32_t first = flags.port != 0 ? flags.port : kDefaultPort;
+  for (std::uint32_t port = first; port < first + flags.nodes; ++port) {
+    const auto problem = problem_with_port(port);
+    if (!problem) continue;
+    if (flags.port == 0) return 0;
+    refuse("port " + std::to_string(port) + " of 127.0.0.1 cannot be used (" + *problem +
+           "): choose another --port; nothing was made");
   }
+  return first;
 }
 
 std::vector<NodeConfig> configs_of(const UpFlags& flags) {
   if (!std::filesystem::exists(config_path(flags.dir, 1))) {
-    check_ports(flags);
-    make_cluster({flags.dir, flags.nodes, flags.partitions, flags.port, true, {}});
+    make_cluster({flags.dir, flags.nodes, flags.partitions, choose_first_port(flags), true, {}});
   } else if (!flags.shaping.empty()) {
     misuse("'" + flags.dir + "' holds a cluster already, and " + flags.shaping +
            " is for a new one: leave it out, or choose another --dir");
@@ -171,7 +183,8 @@ void add_up(CLI::App& app, Run& run) {
   shaping(command->add_option("--nodes", flags->nodes, "size of a new cluster, 1 to 7")->capture_default_str());
   command->add_option("--dir", flags->dir, "where its data lives; made if it is not there")->capture_default_str();
   shaping(command->add_option("--partitions", flags->partitions, "partitions of a new cluster")->capture_default_str());
-  shaping(command->add_option("--port", flags->port, "first port of a new cluster on 127.0.0.1; 0: free ones"));
+  shaping(command->add_option("--port", flags->port, "first port of a new cluster on 127.0.0.1 (default: 7101, or free "
+                                                     "ones if that is taken)"));
   command->callback([flags, &run] { run = [flags] { return up(*flags); }; });
 }
 
