@@ -68,8 +68,8 @@ TEST_P(SimulatedDiskContract, Holds) {
 
 INSTANTIATE_TEST_SUITE_P(Disk, SimulatedDiskContract,
                          testing::Range<std::size_t>(0, real::disk_contract().size()),
-                         [](const testing::TestParamInfo<std::size_t>& info) {
-                           return std::string(real::disk_contract()[info.param].name);
+                         [](const testing::TestParamInfo<std::size_t>& one) {
+                           return std::string(real::disk_contract()[one.param].name);
                          });
 
 }  // namespace
