@@ -85,12 +85,15 @@ void write_records(Corpus corpus) {
   for (unsigned count = 1; count <= 4; ++count) corpus.add(behind({1, count, 0}, sample_records(count)));
   for (unsigned sections = 0; sections <= 3; ++sections) {
     Content payload(log::kEntryHeaderBytes);
-    log::EntryHeader header{.sections = static_cast<std::uint16_t>(sections), .first_id = TxnId(3), .time = 1000};
+    log::EntryHeader header{
+        .sections = static_cast<std::uint16_t>(sections), .first_id = TxnId(3), .time = 1000};
     for (unsigned i = 1; i <= sections; ++i) {
       const Content records = sample_records(i);
       Content section(log::kSectionHeaderBytes);
       log::write_section_header(std::span(section).first<log::kSectionHeaderBytes>(),
-                                {.session = {.high = 1, .low = i}, .first = Sequence(i), .transactions = i,
+                                {.session = {.high = 1, .low = i},
+                                 .first = Sequence(i),
+                                 .transactions = i,
                                  .bytes = static_cast<std::uint32_t>(records.size())});
       payload.insert(payload.end(), section.begin(), section.end());
       payload.insert(payload.end(), records.begin(), records.end());
@@ -102,7 +105,8 @@ void write_records(Corpus corpus) {
 }
 
 void write_configurations(Corpus corpus) {
-  raft::Configuration plain{.voters = {NodeId(1), NodeId(2), NodeId(3)}, .outgoing = {}, .learners = {NodeId(9)}};
+  raft::Configuration plain{
+      .voters = {NodeId(1), NodeId(2), NodeId(3)}, .outgoing = {}, .learners = {NodeId(9)}};
   raft::Configuration joint{.voters = {NodeId(1), NodeId(4)}, .outgoing = plain.voters, .learners = {}};
   for (const raft::Configuration& configuration : {plain, joint}) {
     corpus.add(behind({}, raft::encode_configuration(configuration).span()));
@@ -111,7 +115,8 @@ void write_configurations(Corpus corpus) {
 void write_journal(Corpus corpus) {
   const journal::Stamp stamp{io::ClusterId(7), NodeId(1), Incarnation(2)};
   std::array<std::byte, journal::kSectorBytes> sector{};
-  const std::span<const std::byte> start = std::span(sector).first(512);  // the rest is zeros: the target adds them
+  const std::span<const std::byte> start =
+      std::span(sector).first(512);  // the rest is zeros: the target adds them
   journal::encode_file_header({stamp, 1, 0, {journal::kFileBytesMin, 4}}, sector);
   corpus.add(behind({0}, start));
   for (std::size_t count = 0; count <= 3; ++count) {
@@ -146,7 +151,8 @@ void write_journal(Corpus corpus) {
   corpus.add(behind({2}, record));
 }
 void write_pages(Corpus corpus) {
-  for (const auto kind : {journal::PageKind::superblock, journal::PageKind::hard_state, journal::PageKind::manifest}) {
+  for (const auto kind :
+       {journal::PageKind::superblock, journal::PageKind::hard_state, journal::PageKind::manifest}) {
     journal::Page page;
     page.kind = kind;
     page.stamp = {io::ClusterId(7), NodeId(1), Incarnation(2)};

@@ -3,8 +3,9 @@
 
 int main(int argc, char** argv) {
   CLI::App app("Reel: a replicated transaction log, and the seeded world that tests it", "reel");
-  app.footer("Example: reel up, then in another terminal: echo hello | reel append --token-file reel-data/token …\n"
-             "Each command explains itself: reel append --help");
+  app.footer(
+      "Example: reel up, then in another terminal: echo hello | reel append --token-file reel-data/token …\n"
+      "Each command explains itself: reel append --help");
   app.set_version_flag("--version", "reel 0.1.0");
   reel::harness::Run run;
   reel::harness::add_up(app, run);

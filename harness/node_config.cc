@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <toml++/toml.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,7 +14,6 @@
 #include <fstream>
 #include <set>
 #include <sstream>
-#include <toml++/toml.h>
 
 #include "harness/command/command.h"
 
@@ -27,7 +27,8 @@ class Table {
  public:
   Table(const toml::table& table, std::string where) : table_(table), where_(std::move(where)) {}
 
-  std::uint64_t number(const char* key, std::uint64_t low, std::uint64_t high, std::optional<std::uint64_t> fallback) {
+  std::uint64_t number(const char* key, std::uint64_t low, std::uint64_t high,
+                       std::optional<std::uint64_t> fallback) {
     known_.insert(key);
     const toml::node* node = table_.get(key);
     if (node == nullptr) {
@@ -81,13 +82,17 @@ io::Duration milliseconds_of(Table& table, const char* key, std::uint64_t high, 
 // A text file of at most kTextFileBytesMax.
 std::string content_of(const std::string& path, const std::string& what) {
   std::error_code error;
-  if (std::filesystem::is_directory(path, error)) refuse("the " + what + " '" + path + "' is a directory: name a file");
+  if (std::filesystem::is_directory(path, error))
+    refuse("the " + what + " '" + path + "' is a directory: name a file");
   std::ifstream file(path, std::ios::binary);
-  if (!file) refuse("cannot read the " + what + " '" + path + "' (" + std::strerror(errno) + "): name a file that can be read");
+  if (!file)
+    refuse("cannot read the " + what + " '" + path + "' (" + std::strerror(errno) +
+           "): name a file that can be read");
   std::string content(kTextFileBytesMax + 1, '\0');
   file.read(content.data(), static_cast<std::streamsize>(content.size()));
   content.resize(static_cast<std::size_t>(file.gcount()));
-  if (content.size() > kTextFileBytesMax) refuse("'" + path + "' is no " + what + ": it is larger than 1 MiB");
+  if (content.size() > kTextFileBytesMax)
+    refuse("'" + path + "' is no " + what + ": it is larger than 1 MiB");
   return content;
 }
 
@@ -135,7 +140,8 @@ NodeConfig read_node_config(const std::string& path) {
   try {
     parsed = toml::parse(content_of(path, "configuration"), path);
   } catch (const toml::parse_error& error) {
-    refuse(path + ", line " + std::to_string(error.source().begin.line) + " is not TOML: " + one_line(error.description()));
+    refuse(path + ", line " + std::to_string(error.source().begin.line) +
+           " is not TOML: " + one_line(error.description()));
   }
   Table table(parsed, path);
   NodeConfig config;
@@ -162,7 +168,8 @@ NodeConfig read_node_config(const std::string& path) {
   table.refuse_unknown();
   bool self = false;
   for (const PeerAddress& peer : config.peers) self = self || peer.node == config.node;
-  if (!self) refuse(path + ": 'peers' does not list this node, " + std::to_string(config.node.value) + ": add it");
+  if (!self)
+    refuse(path + ": 'peers' does not list this node, " + std::to_string(config.node.value) + ": add it");
   if (!config.record.empty() && lies_in(config.record, config.dir)) {
     refuse(path + ": 'record' lies in the data directory that it would record: put it elsewhere");
   }
@@ -196,17 +203,20 @@ void check_address(const std::string& address, const std::string& what, Exit sta
   std::uint32_t port = 0;
   bool good = colon != std::string::npos && colon > 0 && colon + 1 < address.size();
   if (good) {
-    const auto [end, error] = std::from_chars(address.data() + colon + 1, address.data() + address.size(), port);
+    const auto [end, error] =
+        std::from_chars(address.data() + colon + 1, address.data() + address.size(), port);
     good = error == std::errc() && end == address.data() + address.size() && port >= 1 && port <= 65535;
   }
   if (good) return;
-  throw CommandError{status, what + " is '" + address + "', which is not HOST:PORT with a port from 1 to 65535"};
+  throw CommandError{status,
+                     what + " is '" + address + "', which is not HOST:PORT with a port from 1 to 65535"};
 }
 
 std::vector<Token> read_tokens(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   if (stat(path.c_str(), &info) != 0) {
-    refuse("cannot read the token file '" + path + "' (" + std::strerror(errno) + "): name the file that `reel up` or "
+    refuse("cannot read the token file '" + path + "' (" + std::strerror(errno) +
+           "): name the file that `reel up` or "
            "the cluster's operator made");
   }
   if ((info.st_mode & 077) != 0) {
@@ -231,14 +241,17 @@ std::vector<Token> read_tokens(const std::string& path) {
     } else if (first == "admin") {
       token.rights = io::Rights::read | io::Rights::append | io::Rights::admin;
     } else {
-      refuse("the token file '" + path + "' has a line that is neither TOKEN nor read|append|admin TOKEN: correct it");
+      refuse("the token file '" + path +
+             "' has a line that is neither TOKEN nor read|append|admin TOKEN: correct it");
     }
     if (!third.empty() || token.secret.size() > kTokenBytesMax || token.secret.size() < 16) {
-      refuse("the token file '" + path + "' has a token that is not one word of 16 to 256 characters: correct it");
+      refuse("the token file '" + path +
+             "' has a token that is not one word of 16 to 256 characters: correct it");
     }
     tokens.push_back(std::move(token));
   }
-  if (tokens.empty()) refuse("the token file '" + path + "' is empty: put one token of at least 16 characters in it");
+  if (tokens.empty())
+    refuse("the token file '" + path + "' is empty: put one token of at least 16 characters in it");
   return tokens;
 }
 
@@ -255,10 +268,14 @@ void make_token_file(const std::string& path) {
   }
   token += '\n';
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (file < 0) refuse("cannot make the token file '" + path + "' (" + std::strerror(errno) + "): choose another directory");
+  if (file < 0)
+    refuse("cannot make the token file '" + path + "' (" + std::strerror(errno) +
+           "): choose another directory");
   const bool written = write(file, token.data(), token.size()) == static_cast<ssize_t>(token.size());
   close(file);
-  if (!written) refuse("cannot write the token file '" + path + "' (" + std::strerror(errno) + "): make room, then try again");
+  if (!written)
+    refuse("cannot write the token file '" + path + "' (" + std::strerror(errno) +
+           "): make room, then try again");
 }
 
 }  // namespace reel::harness

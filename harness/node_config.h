@@ -24,7 +24,7 @@ struct NodeConfig {
   std::string token_file;
   std::vector<PeerAddress> peers;  // every node of the cluster, this one too
   std::string disk_engine = "automatic";
-  std::string record;              // if set: every disk operation is recorded into this file (durability proofs)
+  std::string record;  // if set: every disk operation is recorded into this file (durability proofs)
   node::NodeOptions options;
 };
 

@@ -37,8 +37,8 @@ std::optional<std::array<std::uint64_t, N>> numbers_of(std::string_view mark, st
 }  // namespace
 
 std::expected<std::unique_ptr<NodeRecorder>, std::string> NodeRecorder::start(const std::string& path,
-                                                                             const std::string& directory,
-                                                                             io::Disk& inner) {
+                                                                              const std::string& directory,
+                                                                              io::Disk& inner) {
   auto writer = real::RecordingWriter::create(path);
   if (!writer) return std::unexpected(writer.error());
   if (auto base = (*writer)->add_base(directory); !base) return std::unexpected(base.error());
@@ -55,7 +55,8 @@ void NodeRecorder::Results::on_disk(io::DiskResult result) {
   recorder.recording_.results().on_disk(std::move(result));
 }
 
-void NodeRecorder::on_step(const node::Node&, const io::Now&, const node::Event& event, const node::Effects& effects) {
+void NodeRecorder::on_step(const node::Node&, const io::Now&, const node::Event& event,
+                           const node::Effects& effects) {
   if (const auto* request = std::get_if<node::Request>(&event)) {
     if (const auto group = group_of(request->body)) calls_[request->call] = *group;
   }

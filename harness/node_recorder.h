@@ -26,9 +26,8 @@ class NodeRecorder final : public node::StepObserver {
  public:
   // Makes the file, which must not exist, and reads the whole directory into it: before service, with the directory
   // locked. The error is one sentence.
-  [[nodiscard]] static std::expected<std::unique_ptr<NodeRecorder>, std::string> start(const std::string& path,
-                                                                                       const std::string& directory,
-                                                                                       io::Disk& inner);
+  [[nodiscard]] static std::expected<std::unique_ptr<NodeRecorder>, std::string> start(
+      const std::string& path, const std::string& directory, io::Disk& inner);
 
   // For the node, in place of the inner disk, whose host is to be results().
   io::Disk& disk() { return disk_; }
@@ -67,7 +66,7 @@ class NodeRecorder final : public node::StepObserver {
 struct Promise {
   GroupId group;
   TxnId first;
-  TxnId next;   // everything below it is promised
+  TxnId next;                 // everything below it is promised
   bool acknowledged = false;  // to the client that appended [first, next); else shown to a reader
 };
 [[nodiscard]] std::optional<Promise> promise_of(std::string_view mark);

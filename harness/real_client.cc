@@ -80,8 +80,9 @@ void RealClient::discover(const std::vector<std::string>& addresses, io::Duratio
     take(found);
     if (!nodes_.empty()) return;
     if (real::monotonic_now() >= deadline) {
-      refuse("no node answers at " + addresses.front() + (addresses.size() > 1 ? " or the other addresses" : "") +
-             " (" + found.front().error + "): start the cluster, or correct --connect");
+      refuse("no node answers at " + addresses.front() +
+             (addresses.size() > 1 ? " or the other addresses" : "") + " (" + found.front().error +
+             "): start the cluster, or correct --connect");
     }
     loop_.io().provider->getTimer().afterDelay(200 * kj::MILLISECONDS).wait(loop_.wait_scope());
   }
@@ -117,8 +118,9 @@ void RealClient::take(const std::vector<real::Found>& found) {
     }
   }
   for (const real::Found& one : found) {
-    const bool listed = std::any_of(members_.begin(), members_.end(),
-                                    [&](const ClusterMember& member) { return member.address == one.address; });
+    const bool listed = std::any_of(members_.begin(), members_.end(), [&](const ClusterMember& member) {
+      return member.address == one.address;
+    });
     if (!listed && one.node.value == 0) members_.push_back({NodeId(), one.address, one.error});
   }
 }

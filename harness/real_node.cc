@@ -56,7 +56,8 @@ real::RpcServerOptions server_options(const NodeConfig& config, const std::vecto
 std::string listen_error(const std::string& address, const kj::Exception& exception) {
   std::string why(exception.getDescription().cStr());
   constexpr std::string_view kResolver = "gai_strerror(status) = ";
-  if (const std::size_t at = why.find(kResolver); at != std::string::npos) why.erase(0, at + kResolver.size());
+  if (const std::size_t at = why.find(kResolver); at != std::string::npos)
+    why.erase(0, at + kResolver.size());
   if (const std::size_t call = why.find("): "); call != std::string::npos) why.erase(0, call + 3);
   why = why.substr(0, why.find(';'));
   const bool in_use = why.find("in use") != std::string::npos;
@@ -67,7 +68,8 @@ std::string listen_error(const std::string& address, const kj::Exception& except
 
 }  // namespace
 
-std::expected<std::unique_ptr<RealWorld>, std::string> RealWorld::open(real::Loop& loop, const NodeConfig& config) {
+std::expected<std::unique_ptr<RealWorld>, std::string> RealWorld::open(real::Loop& loop,
+                                                                       const NodeConfig& config) {
   std::vector<Token> tokens = read_tokens(config.token_file);
   if (peer_token(tokens).empty()) {
     return std::unexpected("the token file '" + config.token_file +
@@ -100,10 +102,13 @@ RealWorld::RealWorld(real::Loop& loop, const NodeConfig& config, std::unique_ptr
 RealWorld::~RealWorld() = default;
 
 std::expected<void, std::string> RealWorld::listen() {
-  KJ_IF_MAYBE(exception, kj::runCatchingExceptions([&] {
-    auto address = loop_.io().provider->getNetwork().parseAddress(config_.listen.c_str()).wait(loop_.wait_scope());
-    receiver_ = address->listen();
-  })) {
+  KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&] {
+                 auto address = loop_.io()
+                                    .provider->getNetwork()
+                                    .parseAddress(config_.listen.c_str())
+                                    .wait(loop_.wait_scope());
+                 receiver_ = address->listen();
+               })) {
     return std::unexpected(listen_error(config_.listen, *exception));
   }
   return {};
@@ -139,15 +144,19 @@ void RealWorld::go_online(const journal::Stamp& stamp) {
   }
 }
 
-std::expected<std::unique_ptr<RealNode>, std::string> RealNode::start(real::Loop& loop, const NodeConfig& config,
+std::expected<std::unique_ptr<RealNode>, std::string> RealNode::start(real::Loop& loop,
+                                                                      const NodeConfig& config,
                                                                       Events events) {
   std::error_code error;
   if (std::filesystem::is_directory(config.dir, error) && std::filesystem::is_empty(config.dir, error)) {
-    return std::unexpected("directory " + config.dir + " is empty: make a data directory with `reel node init`, or if "
+    return std::unexpected("directory " + config.dir +
+                           " is empty: make a data directory with `reel node init`, or if "
                            "this node had one, restore it");
   }
-  if (std::filesystem::is_directory(config.dir, error) && !std::filesystem::exists(config.dir + "/superblock", error)) {
-    return std::unexpected("directory " + config.dir + " holds no node's data: correct 'dir', or make a data directory "
+  if (std::filesystem::is_directory(config.dir, error) &&
+      !std::filesystem::exists(config.dir + "/superblock", error)) {
+    return std::unexpected("directory " + config.dir +
+                           " holds no node's data: correct 'dir', or make a data directory "
                            "elsewhere with `reel node init`");
   }
   auto world = RealWorld::open(loop, config);
@@ -161,12 +170,13 @@ std::expected<std::unique_ptr<RealNode>, std::string> RealNode::start(real::Loop
   options.entropy = random_bits();
   options.peer_batch_codec = &wire::kPeerBatchCodec;
   options.client_reply_codec = &wire::kClientReplyCodec;
-  options.booted = [world_of_node = node->world_.get(), online = std::move(events.online)](const journal::Stamp& stamp) {
+  options.booted = [world_of_node = node->world_.get(),
+                    online = std::move(events.online)](const journal::Stamp& stamp) {
     world_of_node->go_online(stamp);
     if (online) online();
   };
   node->driver_ = std::make_unique<node::Driver>(options, node->world_->ports(), node->world_->recorder(),
-                                                  std::move(events.halted));
+                                                 std::move(events.halted));
   node->world_->attach(*node->driver_);
   node->driver_->on_start();
   return node;
@@ -200,7 +210,8 @@ class FormatHost final : public io::Host {
 
 }  // namespace
 
-std::expected<void, std::string> init_directory(const std::string& directory, const journal::SuperblockContent& who,
+std::expected<void, std::string> init_directory(const std::string& directory,
+                                                const journal::SuperblockContent& who,
                                                 const std::vector<NodeId>& voters, std::uint32_t partitions,
                                                 const journal::Options& options) {
   real::Loop loop;
@@ -214,9 +225,11 @@ std::expected<void, std::string> init_directory(const std::string& directory, co
   (*disk)->attach(&host);
   host.on_start();
   if (!loop.run_until([&] { return formatter.done(); }, io::seconds(300))) {
-    return std::unexpected("the disk of '" + directory + "' did not answer for five minutes: check the device");
+    return std::unexpected("the disk of '" + directory +
+                           "' did not answer for five minutes: check the device");
   }
-  if (auto made = formatter.take(); !made) return std::unexpected("'" + directory + "': " + made.error().text);
+  if (auto made = formatter.take(); !made)
+    return std::unexpected("'" + directory + "': " + made.error().text);
   return {};
 }
 

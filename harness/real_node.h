@@ -68,7 +68,7 @@ class RealWorld {
 class RealNode {
  public:
   struct Events {
-    std::function<void()> online;                    // the data directory is this node's; peers and clients are served
+    std::function<void()> online;  // the data directory is this node's; peers and clients are served
     std::function<void(const std::string&)> halted;  // the node stops for good, in one sentence
   };
   // Refuses a directory that holds no node's data, and leaves it as it is. The error is one sentence.

@@ -31,15 +31,15 @@ struct AppendCall {
 struct FeedCall {
   GroupId group;
   TxnId from;
-  std::uint32_t bytes_max = 0;     // credit; at least one entry is sent
-  io::Duration wait;               // long poll: answer at the latest after this, empty if nothing came
+  std::uint32_t bytes_max = 0;  // credit; at least one entry is sent
+  io::Duration wait;            // long poll: answer at the latest after this, empty if nothing came
   bool operator==(const FeedCall&) const = default;
 };
 
 // The id that the next committed transaction will get.
 struct HighWaterCall {
   GroupId group;
-  bool linearizable = true;        // false: whatever this node knows
+  bool linearizable = true;  // false: whatever this node knows
   bool operator==(const HighWaterCall&) const = default;
 };
 
@@ -50,11 +50,11 @@ struct StatusCall {
 using ClientCall = std::variant<AppendCall, FeedCall, HighWaterCall, StatusCall>;
 
 enum class ErrorCode : std::uint8_t {
-  not_leader = 1,         // hint: the leader, if known
-  overloaded = 2,         // try again after retry_after
-  too_large = 3,          // limit
-  out_of_order = 4,       // ordered append whose predecessor is not here; expected: the sequence to go on from
-  expired = 5,            // the session's window has passed this sequence, or the session is unknown
+  not_leader = 1,    // hint: the leader, if known
+  overloaded = 2,    // try again after retry_after
+  too_large = 3,     // limit
+  out_of_order = 4,  // ordered append whose predecessor is not here; expected: the sequence to go on from
+  expired = 5,       // the session's window has passed this sequence, or the session is unknown
   unauthorized = 6,
   no_such_partition = 7,
   unavailable = 8,        // no leader, disk failed, starting up
@@ -65,10 +65,10 @@ enum class ErrorCode : std::uint8_t {
 
 struct CallError {
   ErrorCode code{};
-  NodeId hint;                 // not_leader
-  io::Duration retry_after;    // overloaded
-  std::uint64_t limit = 0;     // too_large: bytes; out_of_order: the expected sequence
-  std::string text;            // one sentence: what to do
+  NodeId hint;               // not_leader
+  io::Duration retry_after;  // overloaded
+  std::uint64_t limit = 0;   // too_large: bytes; out_of_order: the expected sequence
+  std::string text;          // one sentence: what to do
   bool operator==(const CallError&) const = default;
 };
 
@@ -127,11 +127,11 @@ struct StatusResult {
   std::uint64_t cluster = 0;
   Incarnation incarnation;
   std::string version;
-  bool ready = false;              // recovered and serving
-  std::string disk;                // "ok", or what is wrong
+  bool ready = false;  // recovered and serving
+  std::string disk;    // "ok", or what is wrong
   std::uint64_t journal_bytes = 0;
   std::uint64_t journal_files = 0;
-  std::uint64_t syncs = 0;         // data syncs that the journal asked for
+  std::uint64_t syncs = 0;  // data syncs that the journal asked for
   Lsn durable;
   std::vector<GroupStatus> groups;
   bool operator==(const StatusResult&) const = default;

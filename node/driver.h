@@ -14,9 +14,9 @@ namespace reel::node {
 
 struct DriverOptions {
   NodeOptions node;
-  io::ClusterId cluster;       // 0: whatever the data directory says
-  NodeId id;                   // likewise
-  std::uint64_t entropy = 0;   // production draws it at random, the simulator from its decisions
+  io::ClusterId cluster;      // 0: whatever the data directory says
+  NodeId id;                  // likewise
+  std::uint64_t entropy = 0;  // production draws it at random, the simulator from its decisions
   // How messages become parcels (io/wire); given, because node knows no bytes.
   const io::ParcelCodec* peer_batch_codec = nullptr;
   const io::ParcelCodec* client_reply_codec = nullptr;

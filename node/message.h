@@ -27,17 +27,17 @@ struct VoteReply {
 // AppendEntries (Raft §5.3); without entries it is a heartbeat or a probe.
 struct AppendRequest {
   EntryId previous;
-  Index commit;                 // the leader's; the follower takes at most what this message has checked (S28)
-  std::uint64_t round = 0;      // rises per leader and term; echoed, confirms reads and leadership (thesis §6.4)
-  std::vector<Entry> entries;   // contiguous, terms never fall, first index is previous.index + 1
+  Index commit;             // the leader's; the follower takes at most what this message has checked (S28)
+  std::uint64_t round = 0;  // rises per leader and term; echoed, confirms reads and leadership (thesis §6.4)
+  std::vector<Entry> entries;  // contiguous, terms never fall, first index is previous.index + 1
   bool operator==(const AppendRequest&) const = default;
 };
 
 struct AppendReply {
   bool accepted = false;
-  Index match;              // accepted: durable here and equal to the leader's log up to this index
-  EntryId hint;             // rejected: where to try next: last entry with index <= previous and term <= previous.term
-  Index rejected;           // rejected: the request's previous.index, to tell late answers
+  Index match;     // accepted: durable here and equal to the leader's log up to this index
+  EntryId hint;    // rejected: where to try next: last entry with index <= previous and term <= previous.term
+  Index rejected;  // rejected: the request's previous.index, to tell late answers
   std::uint64_t round = 0;  // echo
   bool operator==(const AppendReply&) const = default;
 };
@@ -51,8 +51,9 @@ using PeerBody = std::variant<VoteRequest, VoteReply, AppendRequest, AppendReply
 
 struct PeerMessage {
   GroupId group;
-  Term term;                // the sender's current term; for pre-votes the term it would campaign in
-  Incarnation incarnation;  // of the sender's life: what an earlier life acknowledged is void (recovery.md §4.6)
+  Term term;  // the sender's current term; for pre-votes the term it would campaign in
+  Incarnation
+      incarnation;  // of the sender's life: what an earlier life acknowledged is void (recovery.md §4.6)
   PeerBody body;
   bool operator==(const PeerMessage&) const = default;
 };

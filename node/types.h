@@ -16,12 +16,14 @@ using io::Checksum;
 using io::Incarnation;
 using io::NodeId;
 
-using Term = io::Strong<struct TermTag>;        // Raft §5.1; 0 before the first election
-using Index = io::Strong<struct IndexTag>;      // position in a group's log; the first entry is 1, 0 is "before"
-using GroupId = io::Strong<struct GroupTag, std::uint32_t>;  // one Raft group; partition p is group p + 1, 0 is none
-using Lsn = io::Strong<struct LsnTag>;          // counts the journal records of one node; never reused; first is 1
-using Ticket = io::Strong<struct TicketTag>;    // names one durable operation of one core in one life; 0 is "none"
-using TxnId = io::Strong<struct TxnTag>;        // per partition 0, 1, 2, … without gaps (design.md §5)
+using Term = io::Strong<struct TermTag>;    // Raft §5.1; 0 before the first election
+using Index = io::Strong<struct IndexTag>;  // position in a group's log; the first entry is 1, 0 is "before"
+using GroupId =
+    io::Strong<struct GroupTag, std::uint32_t>;  // one Raft group; partition p is group p + 1, 0 is none
+using Lsn = io::Strong<struct LsnTag>;  // counts the journal records of one node; never reused; first is 1
+using Ticket =
+    io::Strong<struct TicketTag>;         // names one durable operation of one core in one life; 0 is "none"
+using TxnId = io::Strong<struct TxnTag>;  // per partition 0, 1, 2, … without gaps (design.md §5)
 using Sequence = io::Strong<struct SequenceTag>;  // per session; the first request is 1, 0 is "none"
 
 // Drawn by the client at random; opened by its first append.
@@ -71,12 +73,12 @@ struct HardState {
 };
 
 // Hard limits of what may travel or be stored; checked before memory is taken. Wire, disk and core share them.
-inline constexpr std::uint32_t kEntryBytesMax = 4u << 20;         // payload of one entry
-inline constexpr std::uint32_t kTransactionBytesMax = 1u << 20;   // data of one transaction
-inline constexpr std::uint32_t kTransactionLocksMax = 256;        // lock keys of one transaction
-inline constexpr std::uint32_t kAppendEntriesMax = 1024;          // entries of one AppendRequest
-inline constexpr std::uint32_t kAppendBytesMax = 8u << 20;        // payload bytes of one AppendRequest
-inline constexpr std::uint32_t kGroupsMax = 16384;                // groups of one node
-inline constexpr std::uint32_t kVotersMax = 15;                   // voters of one configuration half
+inline constexpr std::uint32_t kEntryBytesMax = 4u << 20;        // payload of one entry
+inline constexpr std::uint32_t kTransactionBytesMax = 1u << 20;  // data of one transaction
+inline constexpr std::uint32_t kTransactionLocksMax = 256;       // lock keys of one transaction
+inline constexpr std::uint32_t kAppendEntriesMax = 1024;         // entries of one AppendRequest
+inline constexpr std::uint32_t kAppendBytesMax = 8u << 20;       // payload bytes of one AppendRequest
+inline constexpr std::uint32_t kGroupsMax = 16384;               // groups of one node
+inline constexpr std::uint32_t kVotersMax = 15;                  // voters of one configuration half
 
 }  // namespace reel

@@ -33,7 +33,8 @@ void try_identity_sector(const Sector& sector) {
     if (record.kind != RecordKind::entry) continue;
     REEL_CHECK(record.identity.size <= kEntryBytesMax);
     REEL_CHECK(record.body_offset >= batch->body_offset);
-    REEL_CHECK(record.body_offset + record_bytes(record.identity.size) <= batch->body_offset + batch->body_bytes);
+    REEL_CHECK(record.body_offset + record_bytes(record.identity.size) <=
+               batch->body_offset + batch->body_bytes);
   }
   Sector again{};
   REEL_CHECK(encode_identity_sector(*batch, again) == batch->checksum);

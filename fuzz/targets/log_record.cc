@@ -12,7 +12,8 @@ namespace {
 using namespace reel;
 
 void check_inside(std::span<const std::byte> part, std::span<const std::byte> whole) {
-  REEL_CHECK(part.empty() || (part.data() >= whole.data() && part.data() + part.size() <= whole.data() + whole.size()));
+  REEL_CHECK(part.empty() ||
+             (part.data() >= whole.data() && part.data() + part.size() <= whole.data() + whole.size()));
 }
 
 // Every byte of an accepted record is looked at, so that ASan sees a view that leaves the input.

@@ -3,6 +3,8 @@
 // again.
 //
 // input: byte 0 chooses the struct; the rest is a Cap'n Proto message, cut to whole words.
+#include "io/real/rpc_messages.h"
+
 #include <capnp/message.h>
 #include <capnp/serialize.h>
 #include <kj/exception.h>
@@ -12,7 +14,6 @@
 #include <span>
 
 #include "io/ports/assert.h"
-#include "io/real/rpc_messages.h"
 #include "io/wire/limits.h"
 
 namespace {

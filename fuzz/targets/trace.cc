@@ -3,6 +3,8 @@
 //
 // input: bit 7 of byte 0 set: the rest is a trace as it stands. Else byte 1 is the length of the header, which follows,
 // and the rest is the body; both are put into a trace whose sizes, compression and checksum are right.
+#include "sim/trace.h"
+
 #include <zstd.h>
 
 #include <algorithm>
@@ -13,7 +15,6 @@
 
 #include "io/ports/assert.h"
 #include "io/ports/checksum.h"
-#include "sim/trace.h"
 
 namespace {
 using Content = std::vector<std::byte>;
@@ -22,7 +23,9 @@ void put(Content& out, std::uint64_t value, std::size_t width) {
   for (std::size_t i = 0; i < width; ++i) out.push_back(static_cast<std::byte>(value >> (8 * i)));
 }
 
-void put(Content& out, std::span<const std::byte> content) { out.insert(out.end(), content.begin(), content.end()); }
+void put(Content& out, std::span<const std::byte> content) {
+  out.insert(out.end(), content.begin(), content.end());
+}
 
 Content assemble(std::span<const std::byte> header, std::span<const std::byte> body) {
   Content packed(ZSTD_compressBound(body.size()));
@@ -57,6 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   const auto again = reel::sim::decode_trace(reel::sim::encode_trace(*trace));
   REEL_CHECK(again.has_value() && *again == *trace);
-  for (const reel::sim::TraceRecord& record : trace->records) REEL_CHECK(!reel::sim::describe(record).empty());
+  for (const reel::sim::TraceRecord& record : trace->records)
+    REEL_CHECK(!reel::sim::describe(record).empty());
   return 0;
 }

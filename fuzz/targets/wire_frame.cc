@@ -60,7 +60,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       check_accepted(batch, frame);
       if (batch) {
         REEL_CHECK(batch->messages.size() <= reel::kPeerBatchMessagesMax);
-        for (const reel::PeerMessage& message : batch->messages) REEL_CHECK(reel::wire::check(message).has_value());
+        for (const reel::PeerMessage& message : batch->messages)
+          REEL_CHECK(reel::wire::check(message).has_value());
       }
       break;
     }

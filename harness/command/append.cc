@@ -71,7 +71,8 @@ class InputReader {
       const int error = got < 0 ? errno : 0;
       bytes.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
       const bool end = got <= 0;
-      mailbox->post([block, end, error, moved = std::move(bytes)]() mutable { block(std::move(moved), end, error); });
+      mailbox->post(
+          [block, end, error, moved = std::move(bytes)]() mutable { block(std::move(moved), end, error); });
       if (end) return;
     }
   }
@@ -120,8 +121,8 @@ class AppendHost final : public client::Driver {
 
   void on_progress() override {
     if (appender()->failure()) {
-      error_ = std::string("the cluster refused (") + name_of(appender()->failure()->code) + "): " +
-               appender()->failure()->text;
+      error_ = std::string("the cluster refused (") + name_of(appender()->failure()->code) +
+               "): " + appender()->failure()->text;
       return loop_.stop();
     }
     feed();
@@ -148,8 +149,7 @@ class AppendHost final : public client::Driver {
   Exit report() {
     show_progress(true);
     if (!error_.empty()) refuse(error_ + told());
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
     const double gap_ms = std::chrono::duration<double, std::milli>(gap_).count();
     if (flags_.json) {
       nlohmann::ordered_json object;
@@ -162,7 +162,8 @@ class AppendHost final : public client::Driver {
       object["retries"] = appender()->retries();
       fmt::print("{}\n", object.dump());
     } else if (answered_ > 0) {
-      fmt::print("appended {} transactions as {}..{} in {:.2f} s\n", answered_, first_.value, last_.value, seconds);
+      fmt::print("appended {} transactions as {}..{} in {:.2f} s\n", answered_, first_.value, last_.value,
+                 seconds);
     } else {
       fmt::print("nothing to append\n");
     }
@@ -171,9 +172,10 @@ class AppendHost final : public client::Driver {
 
   // What is certain when the command ends early.
   std::string told() {
-    std::string text = answered_ == 0 ? "; nothing was committed"
-                                      : "; " + std::to_string(answered_) + " transactions were committed as " +
-                                            std::to_string(first_.value) + ".." + std::to_string(last_.value);
+    std::string text = answered_ == 0
+                           ? "; nothing was committed"
+                           : "; " + std::to_string(answered_) + " transactions were committed as " +
+                                 std::to_string(first_.value) + ".." + std::to_string(last_.value);
     if (appender()->outstanding() > 0) {
       text += ", of " + std::to_string(appender()->outstanding()) + " more it is not known";
     }
@@ -222,7 +224,8 @@ class AppendHost final : public client::Driver {
     reader_->taken();
     pending_ += block.bytes;
     input_ended_ = block.end;
-    if (block.error != 0) stop_reading(std::string("reading the input failed (") + std::strerror(block.error) + ")");
+    if (block.error != 0)
+      stop_reading(std::string("reading the input failed (") + std::strerror(block.error) + ")");
   }
 
   bool submit(std::size_t end) {
@@ -259,8 +262,9 @@ class AppendHost final : public client::Driver {
     if (!last && now - shown_ < std::chrono::milliseconds(200)) return;
     shown_ = now;
     const double seconds = std::chrono::duration<double>(now - started_).count();
-    fmt::print(stderr, "\r{} transactions, {:.1f} MB, {:.0f}/s   {}", answered_, static_cast<double>(bytes_) / 1e6,
-               static_cast<double>(answered_) / std::max(seconds, 1e-3), last ? "\n" : "");
+    fmt::print(stderr, "\r{} transactions, {:.1f} MB, {:.0f}/s   {}", answered_,
+               static_cast<double>(bytes_) / 1e6, static_cast<double>(answered_) / std::max(seconds, 1e-3),
+               last ? "\n" : "");
     std::fflush(stderr);
   }
 
@@ -299,7 +303,8 @@ Exit append(const AppendFlags& flags) {
 }  // namespace
 
 void add_append(CLI::App& app, Run& run) {
-  CLI::App* command = app.add_subcommand("append", "Append standard input, one transaction per line, exactly once");
+  CLI::App* command =
+      app.add_subcommand("append", "Append standard input, one transaction per line, exactly once");
   command->footer("Example: reel append --connect 127.0.0.1:7101 --token-file reel-data/token < lines.txt");
   auto flags = std::make_shared<AppendFlags>();
   add_connect_flags(*command, flags->connect);
@@ -308,7 +313,9 @@ void add_append(CLI::App& app, Run& run) {
       ->capture_default_str();
   command->add_option("--outstanding", flags->outstanding, "transactions without an answer at once")
       ->capture_default_str();
-  command->add_option("--patience", flags->patience_s, "give up when nothing is committed for so many seconds; 0: never")
+  command
+      ->add_option("--patience", flags->patience_s,
+                   "give up when nothing is committed for so many seconds; 0: never")
       ->capture_default_str();
   command->add_flag("--json", flags->json, "end with one JSON object");
   command->callback([flags, &run] { run = [flags] { return append(*flags); }; });

@@ -72,7 +72,8 @@ int run_command_line(CLI::App& app, Run& run, int argc, char** argv) {
     return app.exit(wanted);
   } catch (const CLI::ParseError& error) {
     const Reached reached = reached_by(app, argc, argv);
-    std::fprintf(stderr, "reel: %s; see `%s --help`\n", what_is_wrong(error, reached).c_str(), reached.name.c_str());
+    std::fprintf(stderr, "reel: %s; see `%s --help`\n", what_is_wrong(error, reached).c_str(),
+                 reached.name.c_str());
     return static_cast<int>(Exit::usage);
   }
   try {

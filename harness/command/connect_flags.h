@@ -8,8 +8,11 @@
 namespace reel::harness {
 
 inline void add_connect_flags(CLI::App& command, ConnectFlags& flags) {
-  command.add_option("--connect", flags.connect, "HOST:PORT[,HOST:PORT…] of the cluster's nodes")->capture_default_str();
-  command.add_option("--token-file", flags.token_file, "file with the cluster's token (default: $REEL_TOKEN_FILE)")
+  command.add_option("--connect", flags.connect, "HOST:PORT[,HOST:PORT…] of the cluster's nodes")
+      ->capture_default_str();
+  command
+      .add_option("--token-file", flags.token_file,
+                  "file with the cluster's token (default: $REEL_TOKEN_FILE)")
       ->envname("REEL_TOKEN_FILE");
 }
 

@@ -85,18 +85,23 @@ Exit show_recording(const RecordingFlags& flags) {
   }
   const auto promised = promised_before(recording, recording.records.size());
   if (flags.json) {
-    nlohmann::ordered_json object{{"records", recording.records.size()}, {"base_files", recording.base.size()},
-                                  {"writes", writes},                    {"syncs", syncs},
-                                  {"acknowledgements", acknowledgements}, {"first_ns", first.value_or(0)},
-                                  {"last_ns", last.value_or(0)},         {"killed", recording.cut_short},
-                                  {"ended", recording.ended},            {"promised", json_of(promised)},
+    nlohmann::ordered_json object{{"records", recording.records.size()},
+                                  {"base_files", recording.base.size()},
+                                  {"writes", writes},
+                                  {"syncs", syncs},
+                                  {"acknowledgements", acknowledgements},
+                                  {"first_ns", first.value_or(0)},
+                                  {"last_ns", last.value_or(0)},
+                                  {"killed", recording.cut_short},
+                                  {"ended", recording.ended},
+                                  {"promised", json_of(promised)},
                                   {"acknowledged_ns", promise_times}};
     fmt::print("{}\n", object.dump());
     return Exit::ok;
   }
   fmt::print("{} records over {:.3f} s: {} writes, {} syncs, {} acknowledgements; {} files before it began\n",
-             recording.records.size(), static_cast<double>(last.value_or(0) - first.value_or(0)) / 1e9, writes, syncs,
-             acknowledgements, recording.base.size());
+             recording.records.size(), static_cast<double>(last.value_or(0) - first.value_or(0)) / 1e9,
+             writes, syncs, acknowledgements, recording.base.size());
   for (const auto& [group, next] : promised) {
     fmt::print("partition {}: everything below transaction {} was promised\n", group.value - 1, next.value);
   }
@@ -137,8 +142,8 @@ Exit make_image(const ImageFlags& flags) {
     fmt::print("{}\n", object.dump());
     return Exit::ok;
   }
-  fmt::print("{}: crash after record {} of {}, seed {}\n{}\n", flags.dir, options.cut, recording.records.size(),
-             flags.seed, image->describe());
+  fmt::print("{}: crash after record {} of {}, seed {}\n{}\n", flags.dir, options.cut,
+             recording.records.size(), flags.seed, image->describe());
   for (const auto& [group, next] : promised) {
     fmt::print("partition {}: everything below transaction {} was promised\n", group.value - 1, next.value);
   }
@@ -154,8 +159,9 @@ void add_disk(CLI::App& app, Run& run) {
 
   auto shown = std::make_shared<RecordingFlags>();
   CLI::App* recording = command->add_subcommand("recording", "What a recording holds");
-  recording->footer("Example: reel disk recording node1.recording\n"
-                    "A node records when its configuration says: record = \"node1.recording\"");
+  recording->footer(
+      "Example: reel disk recording node1.recording\n"
+      "A node records when its configuration says: record = \"node1.recording\"");
   recording->add_option("FILE", shown->file, "the recording")->required();
   recording->add_flag("--json", shown->json, "one JSON object");
   recording->callback([shown, &run] { run = [shown] { return show_recording(*shown); }; });
@@ -163,15 +169,17 @@ void add_disk(CLI::App& app, Run& run) {
   auto flags = std::make_shared<ImageFlags>();
   CLI::App* image = command->add_subcommand(
       "crash-image", "Make a data directory that a power loss could have left, from a recording");
-  image->footer("Example: reel disk crash-image node1.recording --seed 7 --dir image7\n"
-                "The same recording, cut and seed give the same directory on every machine.");
+  image->footer(
+      "Example: reel disk crash-image node1.recording --seed 7 --dir image7\n"
+      "The same recording, cut and seed give the same directory on every machine.");
   image->add_option("FILE", flags->file, "the recording")->required();
   image->add_option("--dir", flags->dir, "the data directory to make: empty, or not there yet")->required();
   image->add_option("--seed", flags->seed, "chooses what of the undurable survives, and the cut")
       ->capture_default_str();
   image->add_option("--cut", flags->cut, "crash after this many records (default: chosen by the seed)")
       ->check(CLI::NonNegativeNumber);
-  image->add_option("--at", flags->at, "crash at this CLOCK_BOOTTIME, nanoseconds")->check(CLI::NonNegativeNumber);
+  image->add_option("--at", flags->at, "crash at this CLOCK_BOOTTIME, nanoseconds")
+      ->check(CLI::NonNegativeNumber);
   image->add_option("--tear", flags->tear, "bytes that are written whole or not at all: 4096 or 512")
       ->capture_default_str();
   image->add_flag("--json", flags->json, "end with one JSON object");

@@ -27,12 +27,15 @@ struct FeedFlags {
   bool json = false;
 };
 
-std::string hex_of(const SessionId& session) { return fmt::format("{:016x}{:016x}", session.high, session.low); }
+std::string hex_of(const SessionId& session) {
+  return fmt::format("{:016x}{:016x}", session.high, session.low);
+}
 
 bool is_text(std::string_view data) {
   // Strict UTF-8 is what JSON can carry; anything else travels as hexadecimal digits.
-  return nlohmann::ordered_json(data).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).find(
-             "\xEF\xBF\xBD") == std::string::npos;
+  return nlohmann::ordered_json(data)
+             .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
+             .find("\xEF\xBF\xBD") == std::string::npos;
 }
 
 constexpr io::Duration kLookAgain = io::milliseconds(500);
@@ -54,7 +57,8 @@ class FeedHost final : public client::Driver {
     client.attach(*this);
     started_ = last_news_ = ports().clock.now().monotonic;
     if (flags.follow) return;
-    for (const NodeId node : client.everyone()) questions_.insert(call(node, HighWaterCall{options.group, true}));
+    for (const NodeId node : client.everyone())
+      questions_.insert(call(node, HighWaterCall{options.group, true}));
     set_alarm(started_ + kLookAgain);
   }
 
@@ -75,8 +79,9 @@ class FeedHost final : public client::Driver {
     if (flags_.patience_s == 0 || now - last_news_ < io::seconds(flags_.patience_s)) return;
     const client::Reader& reader = *readers().front();
     error_ = "no transaction came for " + std::to_string(flags_.patience_s) + " s";
-    error_ += end_ && reader.next() < *end_ ? ", though the leader has " + std::to_string(*end_ - reader.next()) + " more"
-                                            : " and no word that the log ends here";
+    error_ += end_ && reader.next() < *end_
+                  ? ", though the leader has " + std::to_string(*end_ - reader.next()) + " more"
+                  : " and no word that the log ends here";
     error_ += ": see `reel status`";
     loop_.stop();
   }
@@ -136,7 +141,8 @@ class FeedHost final : public client::Driver {
       const ssize_t wrote = write(STDOUT_FILENO, out_.data() + at, out_.size() - at);
       if (wrote < 0 && errno == EINTR) continue;
       if (wrote < 0) {
-        if (errno != EPIPE) error_ = std::string("writing the output failed (") + std::strerror(errno) + "): make room";
+        if (errno != EPIPE)
+          error_ = std::string("writing the output failed (") + std::strerror(errno) + "): make room";
         done_ = true;
         loop_.stop();
         break;
@@ -174,16 +180,19 @@ Exit feed(const FeedFlags& flags) {
 
 void add_feed(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand("feed", "Print committed transactions in order, one per line");
-  command->footer("Example: reel feed --from 0 --token-file reel-data/token\n"
-                  "         reel feed --from 100 --follow --json --token-file reel-data/token");
+  command->footer(
+      "Example: reel feed --from 0 --token-file reel-data/token\n"
+      "         reel feed --from 100 --follow --json --token-file reel-data/token");
   auto flags = std::make_shared<FeedFlags>();
   add_connect_flags(*command, flags->connect);
   command->add_option("--partition", flags->partition, "partition of the log")->capture_default_str();
   command->add_option("--from", flags->from, "first transaction id")->capture_default_str();
   command->add_option("--limit", flags->limit, "stop after so many; 0: no limit")->capture_default_str();
   command->add_flag("--follow", flags->follow, "wait for more at the end of the log");
-  command->add_option("--patience", flags->patience_s, "without --follow: give up when nothing comes for so many seconds; "
-                                                       "0: never")
+  command
+      ->add_option("--patience", flags->patience_s,
+                   "without --follow: give up when nothing comes for so many seconds; "
+                   "0: never")
       ->capture_default_str();
   command->add_flag("--json", flags->json, "one JSON object per transaction");
   command->callback([flags, &run] { run = [flags] { return feed(*flags); }; });

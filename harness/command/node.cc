@@ -20,10 +20,12 @@ struct InitFlags {
 };
 
 Exit init(const InitFlags& flags) {
-  if (flags.cluster == 0 || flags.cluster > INT64_MAX) misuse("--cluster must be a number from 1 to 2^63 - 1");
+  if (flags.cluster == 0 || flags.cluster > INT64_MAX)
+    misuse("--cluster must be a number from 1 to 2^63 - 1");
   if (flags.node == 0 || flags.node > INT64_MAX) misuse("--node must be a number from 1 to 2^63 - 1");
   if (flags.partitions < 1 || flags.partitions > 1024) misuse("--partitions must be from 1 to 1024");
-  if (flags.journal_file_mib < 1 || flags.journal_file_mib > 1024) misuse("--journal-file-mib must be from 1 to 1024");
+  if (flags.journal_file_mib < 1 || flags.journal_file_mib > 1024)
+    misuse("--journal-file-mib must be from 1 to 1024");
   std::vector<NodeId> voters;
   for (const std::string& text : flags.peers) {
     const NodeId voter = parse_peer(text).node;
@@ -42,8 +44,9 @@ Exit init(const InitFlags& flags) {
     refuse("'" + flags.dir + "' is not a directory: choose another --dir");
   }
   journal::Options options = journal_options(flags.journal_file_mib);
-  const auto made = init_directory(flags.dir, {io::ClusterId(flags.cluster), NodeId(flags.node), Incarnation(0)}, voters,
-                                   flags.partitions, options);
+  const auto made =
+      init_directory(flags.dir, {io::ClusterId(flags.cluster), NodeId(flags.node), Incarnation(0)}, voters,
+                     flags.partitions, options);
   if (!made) refuse(made.error());
   fmt::print("made {} for node {} of cluster {}\n", flags.dir, flags.node, flags.cluster);
   return Exit::ok;
@@ -56,7 +59,8 @@ Exit serve(const std::string& path) {
   std::string why;
   RealNode::Events events;
   events.online = [&] {
-    fmt::print("node {} of cluster {} serves on {}\n", config.node.value, config.cluster.value, config.listen);
+    fmt::print("node {} of cluster {} serves on {}\n", config.node.value, config.cluster.value,
+               config.listen);
     std::fflush(stdout);
   };
   events.halted = [&](const std::string& reason) {
@@ -78,19 +82,22 @@ Exit serve(const std::string& path) {
 void add_node(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand("node", "Run one production node, or make its data directory");
   command->footer(
-      "Example: reel node init --cluster 7 --node 1 --dir /srv/reel --peer 1=10.0.0.1:7101 --peer 2=10.0.0.2:7101 "
+      "Example: reel node init --cluster 7 --node 1 --dir /srv/reel --peer 1=10.0.0.1:7101 --peer "
+      "2=10.0.0.2:7101 "
       "--peer 3=10.0.0.3:7101\n         reel node --config /etc/reel.toml");
   auto config = std::make_shared<std::string>();
   command->add_option("--config", *config, "the node's configuration (TOML)");
   auto flags = std::make_shared<InitFlags>();
   CLI::App* made = command->add_subcommand("init", "Make a data directory for one node of a cluster");
   made->footer("Example: reel node init --cluster 7 --node 1 --dir /srv/reel --peer 1=10.0.0.1:7101");
-  made->add_option("--cluster", flags->cluster, "the cluster's number, the same for all its nodes")->required();
+  made->add_option("--cluster", flags->cluster, "the cluster's number, the same for all its nodes")
+      ->required();
   made->add_option("--node", flags->node, "this node's number")->required();
   made->add_option("--dir", flags->dir, "the data directory: empty, or not there yet")->required();
   made->add_option("--peer", flags->peers, "NODE=HOST:PORT, once for every node of the cluster")->required();
   made->add_option("--partitions", flags->partitions, "partitions of the log")->capture_default_str();
-  made->add_option("--journal-file-mib", flags->journal_file_mib, "size of one journal file")->capture_default_str();
+  made->add_option("--journal-file-mib", flags->journal_file_mib, "size of one journal file")
+      ->capture_default_str();
   made->callback([flags, &run] { run = [flags] { return init(*flags); }; });
   command->callback([config, made, &run] {
     if (made->parsed()) return;

@@ -24,7 +24,8 @@ struct StatusFlags {
 // Asks every node of the cluster, once.
 class StatusHost final : public client::Driver {
  public:
-  StatusHost(real::Loop& loop, RealClient& client) : Driver(client.ports(), wire::kClientCallCodec), loop_(loop) {
+  StatusHost(real::Loop& loop, RealClient& client)
+      : Driver(client.ports(), wire::kClientCallCodec), loop_(loop) {
     client.attach(*this);
     for (const NodeId node : client.everyone()) calls_[call(node, StatusCall{})] = node;
     set_alarm(ports().clock.now().monotonic + kPatience);
@@ -73,32 +74,29 @@ nlohmann::ordered_json json_of(const std::map<NodeId, StatusResult>& results, co
                               {"syncs", status.syncs}};
   node["partitions"] = nlohmann::ordered_json::array();
   for (const GroupStatus& group : status.groups) {
-    nlohmann::ordered_json one{{"partition", group.group.value - 1},
-                               {"role", name_of(group.role)},
-                               {"term", group.term.value},
-                               {"leader", group.leader.value},
-                               {"commit", group.commit.value},
-                               {"applied", group.applied.value},
-                               {"last", group.last.value},
-                               {"high_water", group.high_water.value},
-                               {"lag", lag_of(results, group)},
-                               {"sessions", group.sessions}};
+    nlohmann::ordered_json one{{"partition", group.group.value - 1}, {"role", name_of(group.role)},
+                               {"term", group.term.value},           {"leader", group.leader.value},
+                               {"commit", group.commit.value},       {"applied", group.applied.value},
+                               {"last", group.last.value},           {"high_water", group.high_water.value},
+                               {"lag", lag_of(results, group)},      {"sessions", group.sessions}};
     node["partitions"].push_back(one);
     if (group.group != GroupId(1)) continue;
     // Partition 0 in the node's own object too: most clusters begin with one.
-    for (const char* key : {"role", "term", "leader", "commit", "applied", "high_water", "lag"}) node[key] = one[key];
+    for (const char* key : {"role", "term", "leader", "commit", "applied", "high_water", "lag"})
+      node[key] = one[key];
   }
   return node;
 }
 
-void print_node(const std::map<NodeId, StatusResult>& results, const StatusResult& status, const std::string& address) {
+void print_node(const std::map<NodeId, StatusResult>& results, const StatusResult& status,
+                const std::string& address) {
   if (status.groups.empty()) {
     fmt::print("{:>4}  {:<21} {}\n", status.node.value, address, status.ready ? "" : "recovering");
   }
   for (const GroupStatus& group : status.groups) {
     fmt::print("{:>4}  {:<21} {:>4} {:<13} {:>6} {:>9} {:>9} {:>11} {:>5}  {}\n", status.node.value, address,
-               group.group.value - 1, name_of(group.role), group.term.value, group.commit.value, group.applied.value,
-               group.high_water.value, lag_of(results, group), status.disk);
+               group.group.value - 1, name_of(group.role), group.term.value, group.commit.value,
+               group.applied.value, group.high_water.value, lag_of(results, group), status.disk);
   }
 }
 
@@ -117,8 +115,8 @@ Exit status(const StatusFlags& flags) {
   const auto& results = host.results();
   nlohmann::ordered_json nodes = nlohmann::ordered_json::array();
   if (!flags.json) {
-    fmt::print("{:>4}  {:<21} {:>4} {:<13} {:>6} {:>9} {:>9} {:>11} {:>5}  {}\n", "node", "address", "part", "role",
-               "term", "commit", "applied", "high water", "lag", "disk");
+    fmt::print("{:>4}  {:<21} {:>4} {:<13} {:>6} {:>9} {:>9} {:>11} {:>5}  {}\n", "node", "address", "part",
+               "role", "term", "commit", "applied", "high water", "lag", "disk");
   }
   std::vector<ClusterMember> members = client.members();
   std::stable_sort(members.begin(), members.end(),
@@ -127,7 +125,8 @@ Exit status(const StatusFlags& flags) {
     const auto it = results.find(member.node);
     if (it == results.end()) {
       const std::string why = reason_of(client, member);
-      nodes.push_back({{"node", member.node.value}, {"address", member.address}, {"reachable", false}, {"error", why}});
+      nodes.push_back(
+          {{"node", member.node.value}, {"address", member.address}, {"reachable", false}, {"error", why}});
       const std::string name = member.node.value == 0 ? "?" : std::to_string(member.node.value);
       if (!flags.json) fmt::print("{:>4}  {:<21} unreachable: {}\n", name, member.address, why);
       continue;
@@ -142,8 +141,10 @@ Exit status(const StatusFlags& flags) {
 }  // namespace
 
 void add_status(CLI::App& app, Run& run) {
-  CLI::App* command = app.add_subcommand("status", "Roles, terms, commit and lag of every node of the cluster");
-  command->footer("Example: reel status --connect 127.0.0.1:7101,127.0.0.1:7102 --token-file reel-data/token");
+  CLI::App* command =
+      app.add_subcommand("status", "Roles, terms, commit and lag of every node of the cluster");
+  command->footer(
+      "Example: reel status --connect 127.0.0.1:7101,127.0.0.1:7102 --token-file reel-data/token");
   auto flags = std::make_shared<StatusFlags>();
   add_connect_flags(*command, flags->connect);
   command->add_flag("--json", flags->json, "one JSON object");

@@ -30,8 +30,8 @@ Exit ReplayCommand::run_one(const std::string& path) const {
   if (!replayed) refuse(path + ": " + replayed.error());
   const bool same = !replayed->divergence && replayed->missed.empty();
   if (json) {
-    nlohmann::ordered_json object{{"trace", path}, {"seed", trace.seed}, {"same", same},
-                                  {"events", replayed->report.events}};
+    nlohmann::ordered_json object{
+        {"trace", path}, {"seed", trace.seed}, {"same", same}, {"events", replayed->report.events}};
     object["divergence"] = replayed->divergence ? replayed->divergence->text : "";
     object["missed_marks"] = replayed->missed;
     object["failure"] = replayed->report.failure ? replayed->report.failure->text : "";
@@ -63,8 +63,8 @@ Exit print_hash(const std::string& path) {
 
 Exit dump(const std::string& path, std::uint64_t limit) {
   const sim::Trace trace = trace_at(path);
-  fmt::print("seed {}  build {}  events {}  end {:.6f} s  chain {:016x}\n", trace.seed, trace.build, trace.events,
-             static_cast<double>(trace.end.ns) / 1e9, trace.chain);
+  fmt::print("seed {}  build {}  events {}  end {:.6f} s  chain {:016x}\n", trace.seed, trace.build,
+             trace.events, static_cast<double>(trace.end.ns) / 1e9, trace.chain);
   for (const auto& [key, value] : trace.options) fmt::print("option {} = {}\n", key, value);
   for (const std::string& mark : trace.marks) fmt::print("must reach {}\n", mark);
   std::uint64_t shown = 0;
@@ -79,7 +79,8 @@ Exit dump(const std::string& path, std::uint64_t limit) {
 }  // namespace
 
 void add_replay(CLI::App& app, Run& run) {
-  CLI::App* command = app.add_subcommand("replay", "Play recorded runs again and stop at the first difference");
+  CLI::App* command =
+      app.add_subcommand("replay", "Play recorded runs again and stop at the first difference");
   command->footer("Example: reel replay traces/*.trace");
   auto state = std::make_shared<ReplayCommand>();
   command->add_option("traces", state->paths, "trace files")->required();

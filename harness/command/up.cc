@@ -180,11 +180,15 @@ void add_up(CLI::App& app, Run& run) {
   const auto shaping = [flags](CLI::Option* option) {
     option->each([flags, option](const std::string&) { flags->shaping = option->get_name(); });
   };
-  shaping(command->add_option("--nodes", flags->nodes, "size of a new cluster, 1 to 7")->capture_default_str());
-  command->add_option("--dir", flags->dir, "where its data lives; made if it is not there")->capture_default_str();
-  shaping(command->add_option("--partitions", flags->partitions, "partitions of a new cluster")->capture_default_str());
-  shaping(command->add_option("--port", flags->port, "first port of a new cluster on 127.0.0.1 (default: 7101, or free "
-                                                     "ones if that is taken)"));
+  shaping(
+      command->add_option("--nodes", flags->nodes, "size of a new cluster, 1 to 7")->capture_default_str());
+  command->add_option("--dir", flags->dir, "where its data lives; made if it is not there")
+      ->capture_default_str();
+  shaping(command->add_option("--partitions", flags->partitions, "partitions of a new cluster")
+              ->capture_default_str());
+  shaping(command->add_option("--port", flags->port,
+                              "first port of a new cluster on 127.0.0.1 (default: 7101, or free "
+                              "ones if that is taken)"));
   command->callback([flags, &run] { run = [flags] { return up(*flags); }; });
 }
 

@@ -12,21 +12,21 @@ AssertionHook set_assertion_hook(AssertionHook hook);
 }  // namespace reel::io
 
 #ifdef REEL_NO_NODE_ASSERTIONS
-#define REEL_ASSERT(condition) \
-  do {                         \
+#define REEL_ASSERT(condition)  \
+  do {                          \
     (void)sizeof(!(condition)); \
   } while (false)
 #else
-#define REEL_ASSERT(condition)                                                         \
-  do {                                                                                 \
-    if (!(condition)) [[unlikely]]                                                     \
-      ::reel::io::assertion_failed(#condition, __FILE__, __LINE__);                    \
+#define REEL_ASSERT(condition)                                      \
+  do {                                                              \
+    if (!(condition)) [[unlikely]]                                  \
+      ::reel::io::assertion_failed(#condition, __FILE__, __LINE__); \
   } while (false)
 #endif
 
 // Holds in every build, also with node assertions compiled out: simulator, checkers and adapters use it.
-#define REEL_CHECK(condition)                                                          \
-  do {                                                                                 \
-    if (!(condition)) [[unlikely]]                                                     \
-      ::reel::io::assertion_failed(#condition, __FILE__, __LINE__);                    \
+#define REEL_CHECK(condition)                                       \
+  do {                                                              \
+    if (!(condition)) [[unlikely]]                                  \
+      ::reel::io::assertion_failed(#condition, __FILE__, __LINE__); \
   } while (false)

@@ -27,7 +27,8 @@ inline void retain(Owner* owner) {
   if (owner != nullptr) owner->references.fetch_add(1, std::memory_order_relaxed);
 }
 inline void release(Owner* owner) {
-  if (owner != nullptr && owner->references.fetch_sub(1, std::memory_order_acq_rel) == 1) owner->destroy(owner);
+  if (owner != nullptr && owner->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    owner->destroy(owner);
 }
 }  // namespace detail
 
@@ -81,12 +82,14 @@ class Bytes {
 
   // Equality is of content.
   friend bool operator==(const Bytes& a, const Bytes& b) {
-    return a.size_ == b.size_ && (a.data_ == b.data_ || a.size_ == 0 || std::memcmp(a.data_, b.data_, a.size_) == 0);
+    return a.size_ == b.size_ &&
+           (a.data_ == b.data_ || a.size_ == 0 || std::memcmp(a.data_, b.data_, a.size_) == 0);
   }
 
  private:
   friend class Buffer;
-  Bytes(detail::Owner* owner, const std::byte* data, std::size_t size) : owner_(owner), data_(data), size_(size) {}
+  Bytes(detail::Owner* owner, const std::byte* data, std::size_t size)
+      : owner_(owner), data_(data), size_(size) {}
 
   detail::Owner* owner_ = nullptr;
   const std::byte* data_ = nullptr;

@@ -28,14 +28,14 @@ using FileId = Strong<struct FileIdTag, std::uint32_t>;
 using DiskOpId = Strong<struct DiskOpIdTag, std::uint64_t>;
 
 enum class DiskVerb : std::uint8_t {
-  list,            // -> files
-  create,          // name, length -> an open file of zeros; `exists` if there is one of this name
-  open,            // name -> size; `not_found`
-  close,           // file
-  read,            // file, offset, length -> data (a whole aligned buffer)
-  write,           // file, offset, data (gathered, each part a multiple of kSectorBytes, at an aligned address)
-  sync,            // file: data only, the file's size never changes
-  remove,          // name
+  list,    // -> files
+  create,  // name, length -> an open file of zeros; `exists` if there is one of this name
+  open,    // name -> size; `not_found`
+  close,   // file
+  read,    // file, offset, length -> data (a whole aligned buffer)
+  write,   // file, offset, data (gathered, each part a multiple of kSectorBytes, at an aligned address)
+  sync,    // file: data only, the file's size never changes
+  remove,  // name
   sync_directory,  // names created or removed before are durable
 };
 
@@ -43,20 +43,20 @@ struct DiskRequest {
   DiskOpId op;
   DiskVerb verb{};
   FileId file;
-  std::string name;           // create, open, remove; disk_name_allowed(), else `refused`
-  std::uint64_t offset = 0;   // bytes
-  std::uint64_t length = 0;   // bytes; for write the sum of the parts
-  std::vector<Bytes> data;    // write only
+  std::string name;          // create, open, remove; disk_name_allowed(), else `refused`
+  std::uint64_t offset = 0;  // bytes
+  std::uint64_t length = 0;  // bytes; for write the sum of the parts
+  std::vector<Bytes> data;   // write only
 };
 
 enum class DiskStatus : std::uint8_t {
   ok,
   not_found,
   exists,
-  io_error,   // the device failed this request; for a sync: nothing in flight may be trusted
+  io_error,  // the device failed this request; for a sync: nothing in flight may be trusted
   no_space,
   read_only,
-  refused,    // permission, or a name that is not allowed
+  refused,  // permission, or a name that is not allowed
 };
 [[nodiscard]] const char* name_of(DiskStatus status);
 [[nodiscard]] const char* name_of(DiskVerb verb);
@@ -74,9 +74,9 @@ struct DiskResult {
   DiskVerb verb{};
   FileId file;
   DiskStatus status = DiskStatus::ok;
-  std::uint64_t size = 0;         // open, create: of the file
-  Bytes data;                     // read
-  std::vector<FileEntry> files;   // list: in order of name
+  std::uint64_t size = 0;        // open, create: of the file
+  Bytes data;                    // read
+  std::vector<FileEntry> files;  // list: in order of name
 };
 
 class Disk {

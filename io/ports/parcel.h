@@ -17,11 +17,11 @@ class Parcel;
 
 // How one C++ type becomes bytes and back. Codecs are constants with static storage.
 struct ParcelCodec {
-  const char* name;                                 // stable, for traces
-  std::size_t (*size)(const void* value);           // bytes on the wire, an estimate is fine
-  Bytes (*encode)(const void* value);               // never fails
+  const char* name;                                                  // stable, for traces
+  std::size_t (*size)(const void* value);                            // bytes on the wire, an estimate is fine
+  Bytes (*encode)(const void* value);                                // never fails
   std::expected<Parcel, std::string> (*decode)(const Bytes& bytes);  // untrusted input: checked and bounded
-  std::uint64_t (*digest)(const void* value);       // of the content, for traces: equal values, equal digests
+  std::uint64_t (*digest)(const void* value);  // of the content, for traces: equal values, equal digests
 };
 
 class Parcel {
@@ -59,6 +59,8 @@ class Parcel {
 
 // Plain bytes for programs that need no type of their own.
 extern const ParcelCodec kBytesCodec;
-[[nodiscard]] inline Parcel parcel_of(Bytes bytes) { return Parcel::of<Bytes>(std::move(bytes), kBytesCodec); }
+[[nodiscard]] inline Parcel parcel_of(Bytes bytes) {
+  return Parcel::of<Bytes>(std::move(bytes), kBytesCodec);
+}
 
 }  // namespace reel::io

@@ -23,7 +23,8 @@ enum class Rights : std::uint8_t {
   return static_cast<Rights>(static_cast<std::uint8_t>(a) | static_cast<std::uint8_t>(b));
 }
 [[nodiscard]] constexpr bool includes(Rights held, Rights wanted) {
-  return (static_cast<std::uint8_t>(held) & static_cast<std::uint8_t>(wanted)) == static_cast<std::uint8_t>(wanted);
+  return (static_cast<std::uint8_t>(held) & static_cast<std::uint8_t>(wanted)) ==
+         static_cast<std::uint8_t>(wanted);
 }
 
 class Service {

@@ -27,8 +27,12 @@ struct Strong {
     value = static_cast<Rep>(value + count);
     return *this;
   }
-  friend constexpr Strong operator+(Strong base, Rep count) { return Strong(static_cast<Rep>(base.value + count)); }
-  friend constexpr Strong operator-(Strong base, Rep count) { return Strong(static_cast<Rep>(base.value - count)); }
+  friend constexpr Strong operator+(Strong base, Rep count) {
+    return Strong(static_cast<Rep>(base.value + count));
+  }
+  friend constexpr Strong operator-(Strong base, Rep count) {
+    return Strong(static_cast<Rep>(base.value - count));
+  }
   friend constexpr Rep operator-(Strong a, Strong b) { return static_cast<Rep>(a.value - b.value); }
 };
 

@@ -27,6 +27,7 @@ constexpr std::uint64_t kSector = io::kSectorBytes;
 
 class Contract : public testing::TestWithParam<std::tuple<DiskEngineKind, DiskContractCase>> {};
 
+// One engine could promise less than the port says, and what the simulator proves would not hold on it.
 TEST_P(Contract, Holds) {
   const auto& [engine, one] = GetParam();
   RealWorld world(engine);

@@ -35,8 +35,8 @@ struct Found {
   io::ClusterId cluster;
   Incarnation incarnation;
   std::vector<Member> members;  // where the cluster's nodes live, as this one says
-  bool unauthorized = false;  // somebody answers, and does not know the token
-  std::string error;          // one sentence
+  bool unauthorized = false;    // somebody answers, and does not know the token
+  std::string error;            // one sentence
 };
 
 class RpcRemote final : public io::Remote {

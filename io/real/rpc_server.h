@@ -37,7 +37,7 @@ struct RpcServerOptions {
   NodeId self;
   io::ClusterId cluster;
   std::vector<AccessToken> tokens;
-  std::string peer_token;  // empty: no peers
+  std::string peer_token;       // empty: no peers
   std::vector<Member> members;  // told to clients at login; at most kMembersMax
   std::uint32_t connections_max = 4096;
   std::uint32_t strangers_max = 256;  // connections that have not logged in

@@ -19,10 +19,11 @@ class LogState {
  public:
   // Entries must come in order of index, starting behind `applied()`. An unreadable payload is an error and changes
   // nothing: the host stops the group.
-  std::expected<void, std::string_view> apply(const EntryIdentity& identity, std::span<const std::byte> payload);
+  std::expected<void, std::string_view> apply(const EntryIdentity& identity,
+                                              std::span<const std::byte> payload);
 
   Index applied() const { return applied_; }
-  TxnId next_id() const { return next_id_; }          // the high-water mark
+  TxnId next_id() const { return next_id_; }              // the high-water mark
   std::uint64_t last_time() const { return last_time_; }  // of the newest transaction; 0 for none
   // Of the whole state, as a chain: equal states have equal digests, and one differing step makes all later differ.
   std::uint64_t digest() const { return digest_; }

@@ -31,10 +31,12 @@ std::size_t record_bytes(const TransactionInput& transaction) {
 
 void append_record(std::vector<std::byte>& block, const TransactionInput& transaction) {
   REEL_ASSERT(transaction.data.size() <= kTransactionBytesMax);
-  REEL_ASSERT(transaction.write_locks.size() + transaction.read_locks.size() + transaction.append_locks.size() <=
+  REEL_ASSERT(transaction.write_locks.size() + transaction.read_locks.size() +
+                  transaction.append_locks.size() <=
               kTransactionLocksMax);
   const std::size_t start = block.size();
-  block.resize(start + record_bytes(transaction));  // zero-filled: the padding is part of what is hashed and stored
+  block.resize(start +
+               record_bytes(transaction));  // zero-filled: the padding is part of what is hashed and stored
   std::byte* to = block.data() + start;
   const Checksum sum = io::checksum(transaction.data);
   store<std::uint32_t>(to, transaction.header);
@@ -63,7 +65,8 @@ std::optional<RecordView> parse_record(std::span<const std::byte> bytes) {
   view.read_locks = load<std::uint16_t>(at + 10);
   view.append_locks = load<std::uint16_t>(at + 12);
   const std::size_t locks = std::size_t{view.write_locks} + view.read_locks + view.append_locks;
-  if (load<std::uint16_t>(at + 14) != 0 || data_bytes > kTransactionBytesMax || locks > kTransactionLocksMax) {
+  if (load<std::uint16_t>(at + 14) != 0 || data_bytes > kTransactionBytesMax ||
+      locks > kTransactionLocksMax) {
     return std::nullopt;
   }
   view.size = kRecordHeaderBytes + locks * kLockBytes + padded(data_bytes);

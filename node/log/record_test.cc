@@ -29,8 +29,13 @@ TEST(Record, KeepsEveryField) {
   const std::vector<LockKey> writes{{1, 2}};
   const std::vector<LockKey> reads{{3, 4}, {5, 6}};
   const std::vector<LockKey> appends{{7, 8}};
-  TransactionInput input{.header = 0xdeadbeef, .data = data, .write_locks = writes, .read_locks = reads,
-                         .append_locks = appends, .based_on = TxnId(41), .intent = 99};
+  TransactionInput input{.header = 0xdeadbeef,
+                         .data = data,
+                         .write_locks = writes,
+                         .read_locks = reads,
+                         .append_locks = appends,
+                         .based_on = TxnId(41),
+                         .intent = 99};
   std::vector<std::byte> block;
   append_record(block, input);
   ASSERT_EQ(block.size(), record_bytes(input));
@@ -52,8 +57,13 @@ TEST(Record, KeepsEveryField) {
 // "Based on nothing" and "based on transaction 0" could become the same number.
 TEST(Record, TellsBasedOnZeroFromBasedOnNothing) {
   std::vector<std::byte> block;
-  append_record(block, {.header = 0, .data = {}, .write_locks = {}, .read_locks = {}, .append_locks = {},
-                        .based_on = TxnId(0), .intent = 0});
+  append_record(block, {.header = 0,
+                        .data = {},
+                        .write_locks = {},
+                        .read_locks = {},
+                        .append_locks = {},
+                        .based_on = TxnId(0),
+                        .intent = 0});
   EXPECT_EQ(parse_record(block)->based_on, TxnId(0));
   block.clear();
   append_record(block, {});
@@ -64,8 +74,14 @@ TEST(Record, TellsBasedOnZeroFromBasedOnNothing) {
 TEST(Record, RefusesEveryTruncationAndSurvivesEveryFlip) {
   std::vector<std::byte> block;
   const auto data = bytes_of("abcdefghijk");
-  for (int i = 0; i < 3; ++i) append_record(block, {.header = 1, .data = data, .write_locks = {}, .read_locks = {},
-                                                    .append_locks = {}, .based_on = {}, .intent = 0});
+  for (int i = 0; i < 3; ++i)
+    append_record(block, {.header = 1,
+                          .data = data,
+                          .write_locks = {},
+                          .read_locks = {},
+                          .append_locks = {},
+                          .based_on = {},
+                          .intent = 0});
   ASSERT_TRUE(well_formed(block, 3));
   EXPECT_FALSE(well_formed(block, 2));
   EXPECT_FALSE(well_formed(block, 4));

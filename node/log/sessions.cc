@@ -84,7 +84,8 @@ void SessionOverlay::clear() {
   touched_.clear();
 }
 
-std::optional<SessionOverlay::Run> SessionOverlay::pending(const SessionId& session, Sequence sequence) const {
+std::optional<SessionOverlay::Run> SessionOverlay::pending(const SessionId& session,
+                                                           Sequence sequence) const {
   const auto it = runs_.find(session);
   if (it == runs_.end()) return std::nullopt;
   for (const Run& run : it->second) {

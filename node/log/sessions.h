@@ -80,8 +80,9 @@ class SessionOverlay {
     Index index;
     SessionId session;
   };
-  std::map<SessionId, std::vector<Run>> runs_;  // by index; neighbours of one entry are merged, so there are few
-  std::deque<Touched> touched_;                 // by index
+  std::map<SessionId, std::vector<Run>>
+      runs_;                     // by index; neighbours of one entry are merged, so there are few
+  std::deque<Touched> touched_;  // by index
 };
 
 }  // namespace reel::log

@@ -80,7 +80,8 @@ Bytes payload_of(std::uint64_t first_id, std::uint64_t time, SessionId session, 
 }
 
 EntryIdentity identity_of(std::uint64_t index, EntryKind kind, const Bytes& payload) {
-  return {Term(1), Index(index), kind, static_cast<std::uint32_t>(payload.size()), io::checksum(payload.span())};
+  return {Term(1), Index(index), kind, static_cast<std::uint32_t>(payload.size()),
+          io::checksum(payload.span())};
 }
 
 // Entries without transactions could take an id, or a lookup by id land in the wrong entry.
