@@ -111,20 +111,27 @@ Loop::~Loop() noexcept {
 
 void Loop::run() {
   stopping_ = false;
+  // Without spinning nothing is to be done between two turns: KJ goes from one to the next by itself, and the
+  // kernel is not asked twice for what there is.
+  activity_wakes_ = options_.spin.ns > 0;
   std::uint64_t seen = activity_;
   while (!stopping_) {
-    wait_scope().poll();
-    if (stopping_) break;
-    // What woke us from sleep counts too.
-    if (std::exchange(seen, activity_) != activity_ && spin()) continue;
+    if (activity_wakes_) {
+      wait_scope().poll();
+      if (stopping_) break;
+      // What woke us from sleep counts too.
+      if (std::exchange(seen, activity_) != activity_ && spin()) continue;
+    }
     sleep(nullptr);
   }
+  activity_wakes_ = true;
   wait_scope().poll();  // the turn of stop() ends as every turn does, with its flushers
 }
 
 void Loop::stop() {
   stopping_ = true;
-  note_activity();
+  ++activity_;
+  wake();
 }
 
 bool Loop::run_until(const std::function<bool()>& done, io::Duration limit) {
@@ -164,6 +171,10 @@ void Loop::sleep(const kj::Maybe<io::Duration>& limit) {
 
 void Loop::note_activity() {
   ++activity_;
+  if (activity_wakes_) wake();
+}
+
+void Loop::wake() {
   KJ_IF_MAYBE (sleeper, sleeper_) {
     if ((*sleeper)->isWaiting()) (*sleeper)->fulfill();
   }

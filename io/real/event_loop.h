@@ -135,7 +135,9 @@ class Loop final : private kj::TaskSet::ErrorHandler {
   void run_deferred();
   void drain_mailbox();
   bool spin();
+  // Runs turns until wake() or `limit`.
   void sleep(const kj::Maybe<io::Duration>& limit);
+  void wake();
   kj::Promise<void> hear(int signal);
 
   kj::AsyncIoContext io_;
@@ -150,6 +152,7 @@ class Loop final : private kj::TaskSet::ErrorHandler {
   std::uint64_t turns_ = 0;
   bool deferred_armed_ = false;
   bool flush_armed_ = false;
+  bool activity_wakes_ = true;  // someone looks at what happened after each turn
   bool stopping_ = false;
   kj::Own<void> mailbox_watch_;
   kj::TaskSet tasks_;  // last: its promises refer to all of the above
