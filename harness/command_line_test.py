@@ -72,7 +72,7 @@ class Contract(unittest.TestCase):
 
     def init(self, name="data", cluster=7, node=1, peers=("1=127.0.0.1:7101",)):
         directory = self.directory / name
-        self.succeeds("node", "init", "--cluster", cluster, "--node", node, "--dir", directory, "--journal-file-mib", 1,
+        self.succeeds("node", "init", "--cluster", cluster, "--node", node, "--dir", directory, "--journal-file-mib", 8,
                       *(word for peer in peers for word in ("--peer", peer)))
         return directory
 
@@ -80,7 +80,7 @@ class Contract(unittest.TestCase):
         """A configuration that is right but for the changes; None leaves a key out."""
         port = free_ports(1)[0]
         keys = {"cluster": 7, "node": 1, "dir": str(self.directory / "data"), "listen": f"127.0.0.1:{port}",
-                "token_file": str(self.token_file()), "journal_file_mib": 1,
+                "token_file": str(self.token_file()), "journal_file_mib": 8,
                 "peers": [{"node": 1, "address": f"127.0.0.1:{port}"}]}
         keys.update(changes)
         lines = []
@@ -107,7 +107,7 @@ class Contract(unittest.TestCase):
     def cluster(self, nodes=3, **settings):
         directory = self.directory / "cluster"
         directory.mkdir()
-        cluster = Cluster(REEL, directory, nodes=nodes, **{"journal_file_mib": 4, "election_ms": 200, **settings})
+        cluster = Cluster(REEL, directory, nodes=nodes, **{"journal_file_mib": 8, "election_ms": 200, **settings})
         self.addCleanup(cluster.__exit__)
         cluster.create()
         cluster.start_all()
@@ -183,6 +183,8 @@ class WrongUse(Contract):
         self.refused(USAGE, ["1 to 65535"], *good, "--cluster", 7, "--node", 1, "--peer", "1=127.0.0.1:0")
         self.refused(USAGE, ["--cluster"], *good, "--cluster", 0, "--node", 1, "--peer", "1=127.0.0.1:7101")
         self.refused(USAGE, ["--cluster"], *good, "--node", 1, "--peer", "1=127.0.0.1:7101")
+        self.refused(USAGE, ["--journal-file-mib"], *good, "--cluster", 7, "--node", 1, "--peer", "1=127.0.0.1:7101",
+                     "--journal-file-mib", 1)
         self.assertFalse(directory.exists())
 
 
@@ -298,6 +300,7 @@ class Configurations(Contract):
         self.refused_config(["'node' must be"], node="one")
         self.refused_config(["'node' must be"], node=-1)
         self.refused_config(["'journal_file_mib' must be"], journal_file_mib=5000)
+        self.refused_config(["'journal_file_mib' must be"], journal_file_mib=1)
         self.refused_config(["'peers' must list"], peers=None)
         self.refused_config(["does not list this node"], peers=[{"node": 9, "address": "127.0.0.1:7101"}])
         self.refused_config(["unknown key 'port'"], peers=[{"node": 1, "address": "127.0.0.1:7101", "port": 1}])
@@ -361,7 +364,7 @@ class Clients(Contract):
     def test_tokens(self):
         """A wrong token must be told from a dead cluster, and a reader's token must not append."""
         reader = "reader0123456789reader"
-        cluster = Cluster(REEL, self.directory, nodes=1, election_ms=60, journal_file_mib=1)
+        cluster = Cluster(REEL, self.directory, nodes=1, election_ms=60, journal_file_mib=8)
         self.addCleanup(cluster.__exit__)
         cluster.token_file.write_text(f"{SECRET}\nread {reader}\n")
         cluster.create()
@@ -391,7 +394,7 @@ class Clients(Contract):
         """Addresses of two clusters in one list would spread a log over both."""
         one = self.cluster(nodes=1)
         (self.directory / "two").mkdir()
-        two = Cluster(REEL, self.directory / "two", nodes=1, election_ms=60, journal_file_mib=1)
+        two = Cluster(REEL, self.directory / "two", nodes=1, election_ms=60, journal_file_mib=8)
         self.addCleanup(two.__exit__)
         shutil.copyfile(one.token_file, two.token_file)
         two.create()

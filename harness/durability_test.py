@@ -26,7 +26,7 @@ DEEP = os.environ.get("CI") == "true"
 IMAGES = 600 if DEEP else 100
 TRIOS = 60 if DEEP else 10
 SYNCED_APPENDS = 1000 if DEEP else 300
-JOURNAL_FILE_MIB = 1  # the smallest: files are made and rolled many times in a short run
+JOURNAL_FILE_MIB = 8  # the smallest; it has room for 512 batches, then the next file is made and begun
 
 
 def say(text):
@@ -96,13 +96,14 @@ def record_one_node(cluster, draw, recording):
     cluster.create()
     cluster.start(1)
     cluster.wait_for_leader()
-    inputs = append_side_by_side(cluster, draw, [(150, 1)], "before")
+    inputs = append_side_by_side(cluster, draw, [(300, 1)], "before")
     cluster.kill()
     cluster.start(1, record=recording)
     follower = threading.Thread(target=lambda: run_reel(cluster.reel, "feed", *cluster.connect(), "--follow",
                                                         "--limit", 500), daemon=True)
     follower.start()
-    inputs += append_side_by_side(cluster, draw, [(150, 1), (600, 16), (1500, 256), (100, 4)], "recorded")
+    inputs += append_side_by_side(cluster, draw, [(400, 1), (600, 16), (1500, 256), (100, 4)], "recorded")
+    inputs += append_side_by_side(cluster, draw, [(1000, 1)], "alone")
     follower.join()
     log = cluster.read()
     check_log_of_inputs(log, inputs)
@@ -113,9 +114,10 @@ def record_one_node(cluster, draw, recording):
 class ImageTrial:
     """One crash image after another, each in its own directory, with its own port."""
 
-    def __init__(self, cluster, recording, log):
+    def __init__(self, cluster, recording, name_changes, log):
         self.cluster = cluster
         self.recording = recording
+        self.name_changes = name_changes  # numbers of the records that make or remove a file
         self.log = log
         self.totals = {}
         self.lock = threading.Lock()
@@ -136,8 +138,11 @@ class ImageTrial:
             shutil.rmtree(directory, ignore_errors=True)
 
     def try_image(self, seed, directory):
-        tear = 512 if seed % 4 == 0 else 4096
-        report = crash_image(self.cluster.reel, self.recording, directory / "node1", "--seed", seed, "--tear", tear)
+        flags = ["--seed", seed, "--tear", 512 if seed % 4 == 0 else 4096]
+        if seed % 5 == 0:  # new files are rare, and chance would seldom cut beside them
+            draw = random.Random(seed)
+            flags += ["--cut", draw.choice(self.name_changes) + draw.randrange(1, 80)]
+        report = crash_image(self.cluster.reel, self.recording, directory / "node1", *flags)
         self.count(report)
         promised = promised_of(report)
         with Twin(self.cluster, directory) as node:
@@ -192,13 +197,13 @@ def one_node(reel, workspace, seed, images):
         if summary["acknowledgements"] == 0 or summary["syncs"] == 0 or promised_of(summary) != len(log):
             raise Failure(f"the recording does not hold what happened: {summary['acknowledgements']} acknowledgements, "
                           f"{promised_of(summary)} of {len(log)} transactions promised")
-        trial = ImageTrial(cluster, recording, log)
+        trial = ImageTrial(cluster, recording, summary["name_changes"], log)
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for _ in pool.map(trial.run, range(seed, seed + images)):
                 pass
     totals = trial.totals
     # A recording in which nothing was ever in flight would prove nothing.
-    for name in ("applied", "lost", "torn"):
+    for name in ("applied", "lost", "torn", "undone_names"):
         if images >= 100 and totals[name] == 0:
             raise Failure(f"among {images} crash images no write was {name}: the cuts prove too little")
     say(f"one node: {len(log)} transactions, {summary['syncs']} syncs, {images} power losses and {images // 3} more "

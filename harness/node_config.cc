@@ -16,6 +16,7 @@
 #include <sstream>
 
 #include "harness/command/command.h"
+#include "io/ports/assert.h"
 
 namespace reel::harness {
 namespace {
@@ -164,7 +165,7 @@ NodeConfig read_node_config(const std::string& path) {
   if (group.heartbeat_interval * 3 > group.election_timeout) {
     refuse(path + ": 'heartbeat_ms' must be at most a third of 'election_timeout_ms'");
   }
-  config.options.journal = journal_options(table.number("journal_file_mib", 1, 1024, 64));
+  config.options.journal = journal_options(table.number("journal_file_mib", kJournalFileMibMin, kJournalFileMibMax, 64));
   table.refuse_unknown();
   bool self = false;
   for (const PeerAddress& peer : config.peers) self = self || peer.node == config.node;
@@ -181,6 +182,7 @@ journal::Options journal_options(std::uint64_t file_mib) {
   options.file_bytes = file_mib << 20;
   // A quarter for identities: half of what the smallest batches need, twice what well-filled ones do.
   options.identity_sectors = static_cast<std::uint32_t>(options.file_bytes / io::kSectorBytes / 4);
+  REEL_CHECK(journal::payload_bytes_max(options) == kEntryBytesMax);
   return options;
 }
 

@@ -31,7 +31,10 @@ struct NodeConfig {
 // Refuses (CommandError) a missing file, bad TOML, an unknown key, a value out of range.
 [[nodiscard]] NodeConfig read_node_config(const std::string& path);
 
-// The journal's options for files of this size.
+// A journal file holds the largest entry; a smaller one would stop its node when a client sends much at once.
+inline constexpr std::uint64_t kJournalFileMibMin = 8;
+inline constexpr std::uint64_t kJournalFileMibMax = 1024;
+// The journal's options for files of this size, within these bounds.
 [[nodiscard]] journal::Options journal_options(std::uint64_t file_mib);
 
 // "1=127.0.0.1:7101" as given to --peer.

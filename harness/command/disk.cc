@@ -68,10 +68,14 @@ Exit show_recording(const RecordingFlags& flags) {
   std::uint64_t writes = 0, syncs = 0, acknowledgements = 0;
   std::optional<std::int64_t> first, last;
   std::vector<std::int64_t> promise_times;
-  for (const real::Record& record : recording.records) {
+  std::vector<std::size_t> name_changes;  // numbers of records
+  for (std::size_t i = 0; i < recording.records.size(); ++i) {
+    const real::Record& record = recording.records[i];
     if (record.kind == real::RecordKind::submitted) {
       writes += record.request.verb == io::DiskVerb::write;
       syncs += record.request.verb == io::DiskVerb::sync;
+      const bool renames = record.request.verb == io::DiskVerb::create || record.request.verb == io::DiskVerb::remove;
+      if (renames) name_changes.push_back(i);
     }
     if (record.kind != real::RecordKind::mark) continue;
     if (const auto time = time_of(record.text)) {
@@ -95,7 +99,7 @@ Exit show_recording(const RecordingFlags& flags) {
                                   {"killed", recording.cut_short},
                                   {"ended", recording.ended},
                                   {"promised", json_of(promised)},
-                                  {"acknowledged_ns", promise_times}};
+                                  {"acknowledged_ns", promise_times},    {"name_changes", name_changes}};
     fmt::print("{}\n", object.dump());
     return Exit::ok;
   }

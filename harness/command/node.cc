@@ -24,8 +24,10 @@ Exit init(const InitFlags& flags) {
     misuse("--cluster must be a number from 1 to 2^63 - 1");
   if (flags.node == 0 || flags.node > INT64_MAX) misuse("--node must be a number from 1 to 2^63 - 1");
   if (flags.partitions < 1 || flags.partitions > 1024) misuse("--partitions must be from 1 to 1024");
-  if (flags.journal_file_mib < 1 || flags.journal_file_mib > 1024)
-    misuse("--journal-file-mib must be from 1 to 1024");
+  if (flags.journal_file_mib < kJournalFileMibMin || flags.journal_file_mib > kJournalFileMibMax) {
+    misuse("--journal-file-mib must be from " + std::to_string(kJournalFileMibMin) + " to " +
+           std::to_string(kJournalFileMibMax));
+  }
   std::vector<NodeId> voters;
   for (const std::string& text : flags.peers) {
     const NodeId voter = parse_peer(text).node;
