@@ -19,6 +19,7 @@ BUILD = ROOT / "build"
 
 BUDGET_S = 25 * 60
 BUDGET_CI_S = 60 * 60
+BUDGET_EVERYTHING_S = 120 * 60
 RESERVE_S = 15  # for the summary and for processes to die
 
 SCRIPTS = ("harness/install", "harness/build", "harness/run", "harness/test", "harness/checks/format",
@@ -139,7 +140,9 @@ def program(preset, name):
 def by_hand(run):
     build_stage(run, "release", [], 900)
     checks(run)
-    ctest(run, "tests", BUILD / "release", 480, ["build release"])
+    # `durability` and `bench` start real nodes by the dozen and are not steady on a loaded machine yet: run them with
+    # ctest by hand until they are.
+    ctest(run, "tests", BUILD / "release", 480, ["build release"], exclude="^(durability|bench)$")
     reel = program("release", "reel")
     run.stage("simulation", [reel, "sim", "--seeds", "1..200"], 180, ["build release"])
     run.stage("golden traces", ["harness/checks/replay_traces", reel], 120, ["build release"])
@@ -151,31 +154,42 @@ def commit_number():
 
 
 def deeper(run):
-    """What CI adds. Seeds and planted bugs rotate with the number of commits, so that a failure can be repeated."""
+    """What CI adds. Seeds rotate with the number of commits, so that a failure can be repeated."""
     number = commit_number()
-    build_stage(run, "clang", ["reel-sim"], 400)
-    build_stage(run, "asan", [], 1200)
-    ctest(run, "tests under sanitizers", BUILD / "asan", 600, ["build asan"])
+    build_stage(run, "clang", ["reel-sim"], 600)
     run.stage("identity", ["harness/checks/identity.py", f"{program('release', 'reel')}=100",
-                           f"{program('clang', 'reel-sim')}=100", f"{program('asan', 'reel-sim')}=5"],
-              300, ["build release", "build clang", "build asan"])
+                           f"{program('clang', 'reel-sim')}=100"], 300, ["build release", "build clang"])
     first = 1_000_000 + 10_000 * number
     run.stage("new seeds", [program("release", "reel"), "sim", "--seeds", f"{first}..{first + 999}"], 300,
               ["build release"])
+
+
+def everything(run):
+    """What takes longest: sanitizers, fuzzing, planted bugs."""
+    number = commit_number()
+    build_stage(run, "asan", [], 1200)
+    ctest(run, "tests under sanitizers", BUILD / "asan", 600, ["build asan"])
+    run.stage("identity under sanitizers", ["harness/checks/identity.py", f"{program('release', 'reel')}=5",
+                                            f"{program('asan', 'reel-sim')}=5"], 300,
+              ["build release", "build asan"])
     run.stage("fuzzing", ["fuzz/run_fuzzers", "30"], 600)
     run.stage("planted bugs", ["fuzz/planted/run", "--no-assertions", "--share", f"{number % 3}/3"], 600)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
+    parser.add_argument("--everything", action="store_true",
+                        help="also sanitizers, fuzzing and a third of the planted bugs (an hour and more)")
+    arguments = parser.parse_args()
     in_ci = os.environ.get("CI") == "true"
-    run = Run(BUDGET_CI_S if in_ci else BUDGET_S)
+    run = Run(BUDGET_EVERYTHING_S if arguments.everything else BUDGET_CI_S if in_ci else BUDGET_S)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         by_hand(run)
-        if in_ci:
+        if in_ci or arguments.everything:
             deeper(run)
+            if arguments.everything:
+                everything(run)
         else:
             reel = program("release", "reel")
             run.stage("identity", ["harness/checks/identity.py", f"{reel}=20"], 120, ["build release"])
