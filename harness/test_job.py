@@ -128,7 +128,6 @@ def checks(run):
     run.stage("determinism", [folder / "determinism.py"], 60)
     run.stage("includes", [folder / "includes.py", BUILD / "release"], 60, ["build release"])
     run.stage("symbols", [folder / "symbols.py", BUILD / "release"], 120, ["build release"])
-    run.stage("tidy", [folder / "tidy.py", BUILD / "release", "150"], 240, ["build release"])
 
 
 def program(preset, name):
@@ -167,6 +166,7 @@ def deeper(run):
 def everything(run):
     """What takes longest: sanitizers, fuzzing, planted bugs."""
     number = commit_number()
+    run.stage("tidy", ["harness/checks/tidy.py", BUILD / "release", "150"], 600, ["build release"])
     build_stage(run, "asan", [], 1200)
     ctest(run, "tests under sanitizers", BUILD / "asan", 600, ["build asan"])
     run.stage("identity under sanitizers", ["harness/checks/identity.py", f"{program('release', 'reel')}=5",
