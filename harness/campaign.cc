@@ -145,6 +145,13 @@ CampaignReport run_campaign(const CampaignOptions& options,
   return Campaign(options).run(progress);
 }
 
+std::uint64_t median_of(std::vector<std::uint64_t> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 std::string to_json(const CampaignReport& report) {
   nlohmann::ordered_json json;
   json["seeds"] = report.seeds;
@@ -154,6 +161,9 @@ std::string to_json(const CampaignReport& report) {
   json["wall_seconds"] = report.wall_seconds;
   json["commits"] = report.commits;
   json["elections"] = report.elections;
+  json["median"] = {{"commits", median_of(report.commits_of)},
+                    {"elections", median_of(report.elections_of)},
+                    {"faults", median_of(report.faults_of)}};
   char chain[17];
   std::snprintf(chain, sizeof chain, "%016llx", static_cast<unsigned long long>(report.chain));
   json["chain"] = chain;

@@ -52,6 +52,8 @@ struct CampaignReport {
 // `progress` is called from time to time, from the calling thread.
 [[nodiscard]] CampaignReport run_campaign(const CampaignOptions& options,
                                           const std::function<void(const CampaignReport&)>& progress);
+// The upper one of two; 0 of nothing.
+[[nodiscard]] std::uint64_t median_of(std::vector<std::uint64_t> values);
 // The object that `reel sim --json` prints (design.md §10).
 [[nodiscard]] std::string to_json(const CampaignReport& report);
 // Makes a running campaign stop after the seeds that are under way. Async-signal-safe.

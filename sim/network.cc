@@ -72,7 +72,8 @@ bool Network::swallowed_by_cut(std::uint32_t from, std::uint32_t to) {
   Link& used = link(from, to);
   if (!used.faults.cut) [[likely]]
     return false;
-  if (used.cut_fired != used.faults.program) {
+  // Program 0: cut for good after the storm, which is no fault of the catalogue.
+  if (used.faults.program != 0 && used.cut_fired != used.faults.program) {
     used.cut_fired = used.faults.program;
     world_.counters_.fire(used.faults.cut_kind);
   }

@@ -95,6 +95,9 @@ Exit SimCommand::run_one(const SimulationOptions& options) const {
   report.simulated_seconds = static_cast<double>(run.simulated_ns) / 1e9;
   report.commits = run.commits;
   report.elections = run.elections;
+  report.commits_of = {run.commits};
+  report.elections_of = {run.elections};
+  report.faults_of = {run.faults.fired_total()};
   report.faults = run.faults;
   report.chain = run.chain;
   report.marks = run.marks;
