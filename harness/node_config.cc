@@ -165,7 +165,8 @@ NodeConfig read_node_config(const std::string& path) {
   if (group.heartbeat_interval * 3 > group.election_timeout) {
     refuse(path + ": 'heartbeat_ms' must be at most a third of 'election_timeout_ms'");
   }
-  config.options.journal = journal_options(table.number("journal_file_mib", kJournalFileMibMin, kJournalFileMibMax, 64));
+  config.options.journal =
+      journal_options(table.number("journal_file_mib", kJournalFileMibMin, kJournalFileMibMax, 64));
   table.refuse_unknown();
   bool self = false;
   for (const PeerAddress& peer : config.peers) self = self || peer.node == config.node;

@@ -327,8 +327,9 @@ Exit run_recovery(const BenchFlags& flags) {
   }
   fmt::print("recovery: {:.0f} MiB of log in {} transactions of {} B, {} outstanding\n", mebibytes(log_bytes),
              filled.load.answered, flags.size, flags.outstanding);
-  fmt::print("  serving again after {:.0f} ms; {:.0f} MiB of memory at most, of which caches may take {:.0f}\n",
-             ready_ms, peak_mib, caches_mib);
+  fmt::print(
+      "  serving again after {:.0f} ms; {:.0f} MiB of memory at most, of which caches may take {:.0f}\n",
+      ready_ms, peak_mib, caches_mib);
   return Exit::ok;
 }
 

@@ -74,7 +74,8 @@ Exit show_recording(const RecordingFlags& flags) {
     if (record.kind == real::RecordKind::submitted) {
       writes += record.request.verb == io::DiskVerb::write;
       syncs += record.request.verb == io::DiskVerb::sync;
-      const bool renames = record.request.verb == io::DiskVerb::create || record.request.verb == io::DiskVerb::remove;
+      const bool renames =
+          record.request.verb == io::DiskVerb::create || record.request.verb == io::DiskVerb::remove;
       if (renames) name_changes.push_back(i);
     }
     if (record.kind != real::RecordKind::mark) continue;
@@ -99,7 +100,8 @@ Exit show_recording(const RecordingFlags& flags) {
                                   {"killed", recording.cut_short},
                                   {"ended", recording.ended},
                                   {"promised", json_of(promised)},
-                                  {"acknowledged_ns", promise_times},    {"name_changes", name_changes}};
+                                  {"acknowledged_ns", promise_times},
+                                  {"name_changes", name_changes}};
     fmt::print("{}\n", object.dump());
     return Exit::ok;
   }
