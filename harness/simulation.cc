@@ -39,8 +39,8 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   for (std::uint32_t node = 1; node <= shape_.nodes; ++node) voters_.push_back(NodeId(node));
   partitions_ = shape_.log_clients > 0 ? 2 : 1;
   noticed_ = std::make_unique<Noticed>(world_->counters(), shape_.node.group.raft.buggify_seed != 0);
-  oracles_ = std::make_unique<Oracles>(
-      voters_, partitions_, [this](std::string_view mark) { noticed_->marked(mark, world_->time()); });
+  oracles_ =
+      std::make_unique<Oracles>(voters_, partitions_, [this](std::string_view mark) { reached(mark); });
   world_->add_observer(this);
   add_nodes();
   add_appenders();
@@ -196,6 +196,15 @@ void Simulation::on_event(const sim::EventRecord& record) {
   if (record.kind == sim::EventKind::crash) oracles_->crashed(record.machine);
   noticed_->at(record.time);
   check();
+}
+
+void Simulation::reached(std::string_view mark) {
+  noticed_->marked(mark, world_->time());
+  // Here every peer and every client is a correct one, and checksums stand between them.
+  if (mark == "raft.malformed_message" || mark == "node.refused_message" || mark == "node.refused_call") {
+    oracles_->complain("protocol",
+                       "a node was sent what no correct peer or client sends (" + std::string(mark) + ")");
+  }
 }
 
 void Simulation::check() {

@@ -68,6 +68,7 @@ class Simulation final : private sim::Observer {
   bool clients_done() const;
   bool core_agrees() const;
   void judge();
+  void reached(std::string_view mark);
   void check();
   sim::FaultPlan draw_plan();
   std::string who_waits() const;

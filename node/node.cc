@@ -204,6 +204,7 @@ void Node::on_request_early(const Request& request, Effects& out) const {
 void Node::on_request(const Request& request, Context& context) {
   auto refuse = [&](ErrorCode code, std::string text) {
     ++refused_;
+    if (context.out.wants_notes) context.out.notes.push_back(NoteMark{"node.refused_call"});
     context.out.replies.push_back({request.call, error_of(code, std::move(text))});
   };
   if (!request.body.is<ClientCall>()) return refuse(ErrorCode::malformed, "the call is malformed");

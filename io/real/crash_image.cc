@@ -406,6 +406,8 @@ std::expected<void, std::string> write_file(const std::string& path, const Image
     good = good && ::pwrite(descriptor, sector.data(), length, static_cast<off_t>(offset)) ==
                        static_cast<ssize_t>(length);
   }
+  // A node reads past the page cache: what it finds must not depend on how a file system reconciles the two.
+  good = good && ::fdatasync(descriptor) == 0;
   const int error = errno;
   if (::close(descriptor) != 0) good = false;
   errno = error;

@@ -50,8 +50,8 @@ struct CrashImage {
 // The error is one sentence: a recording that contradicts itself (it is untrusted input too).
 [[nodiscard]] std::expected<CrashImage, std::string> build_crash_image(const Recording& recording,
                                                                        const CrashOptions& options);
-// Into a directory that is empty or does not exist. Not synced: the image need not survive a crash of its
-// own.
+// Into a directory that is empty or does not exist. Contents are synced, so that a node that reads past the page
+// cache finds them on every file system; names are not: the image need not survive a crash of its own.
 [[nodiscard]] std::expected<void, std::string> write_crash_image(const CrashImage& image,
                                                                  const std::string& directory);
 

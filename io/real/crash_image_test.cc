@@ -374,42 +374,62 @@ std::string record_commits(const std::string& path, bool too_early) {
   REEL_CHECK(writer.has_value());
   RealWorld world(DiskEngineKind::automatic, writer->get());
   Script script(world);
-  (void)script.run(Script::create(FileId(1), "journal", 64 * kSector));
-  (void)script.run(Script::sync(FileId(1)));
-  (void)script.run(Script::sync_directory());
+  const auto expect_ok = [](const io::DiskResult& result) {
+    EXPECT_EQ(result.status, DiskStatus::ok) << io::name_of(result.verb) << " " << result.op.value;
+  };
+  expect_ok(script.run(Script::create(FileId(1), "journal", 64 * kSector)));
+  expect_ok(script.run(Script::sync(FileId(1))));
+  expect_ok(script.run(Script::sync_directory()));
   for (std::uint64_t i = 0; i < 16; ++i) {
     const io::DiskOpId body =
         script.start(Script::write(FileId(1), (32 + i) * kSector, {Script::pattern(i, 1)}));
     const io::DiskOpId identity =
         script.start(Script::write(FileId(1), i * kSector, {Script::pattern(i + 100, 1)}));
-    (void)script.wait(body);
-    (void)script.wait(identity);
+    expect_ok(script.wait(body));
+    expect_ok(script.wait(identity));
     if (too_early) world.recorder().mark("acknowledged " + std::to_string(i));
-    (void)script.run(Script::sync(FileId(1)));
+    expect_ok(script.run(Script::sync(FileId(1))));
     if (!too_early) world.recorder().mark("acknowledged " + std::to_string(i));
   }
+  EXPECT_FALSE((*writer)->ended()) << (*writer)->failure();
   return path;
 }
 
-// How many acknowledged commits are missing on a disk that was really written and is opened by the real
+// "" if the result is what is expected, else what it is instead.
+std::string difference(const io::DiskResult& got, const io::Bytes& expected) {
+  if (got.status != DiskStatus::ok) return io::name_of(got.status);
+  if (got.data == expected) return {};
+  if (got.data.size() != expected.size()) return std::to_string(got.data.size()) + " bytes";
+  return contract::all_zero(got.data) ? "zeros" : "other content";
+}
+
+// Which acknowledged commits are missing, in words, on a disk that was really written and is opened by the real
 // adapter.
-std::size_t missing_after_crash(const Recording& recording, const CrashOptions& options) {
+std::vector<std::string> missing_after_crash(const Recording& recording, const CrashOptions& options) {
   TemporaryDirectory parent;
   const std::string directory = parent.path() + "/image";
   const auto image = build_crash_image(recording, options);
   REEL_CHECK(image.has_value());
-  REEL_CHECK(write_crash_image(*image, directory).has_value());
+  const auto written = write_crash_image(*image, directory);
+  if (!written) return {written.error()};
   const std::size_t acknowledged = marks_before(recording, options.cut).size();
+  if (acknowledged == 0) return {};
   RealWorld world(DiskEngineKind::automatic, nullptr, directory);
   Script script(world);
-  if (script.run(Script::open(FileId(1), "journal")).status != DiskStatus::ok) return acknowledged;
-  std::size_t missing = 0;
+  const io::DiskResult opened = script.run(Script::open(FileId(1), "journal"));
+  if (opened.status != DiskStatus::ok) return {std::string("open: ") + io::name_of(opened.status)};
+  std::vector<std::string> missing;
+  const auto look = [&](const char* what, std::uint64_t commit, std::uint64_t sector,
+                        const io::Bytes& expected) {
+    const std::string found =
+        difference(script.run(Script::read(FileId(1), sector * kSector, kSector)), expected);
+    if (found.empty()) return;
+    missing.push_back(std::string(what) + " of commit " + std::to_string(commit) + " of " +
+                      std::to_string(acknowledged) + ": " + found + " (" + image->describe() + ")");
+  };
   for (std::uint64_t i = 0; i < acknowledged; ++i) {
-    const bool body =
-        script.run(Script::read(FileId(1), (32 + i) * kSector, kSector)).data == Script::pattern(i, 1);
-    const bool identity =
-        script.run(Script::read(FileId(1), i * kSector, kSector)).data == Script::pattern(i + 100, 1);
-    missing += body && identity ? 0 : 1;
+    look("body", i, 32 + i, Script::pattern(i, 1));
+    look("identity", i, i, Script::pattern(i + 100, 1));
   }
   return missing;
 }
@@ -420,9 +440,12 @@ TEST(CrashImage, KeepsWhatARealRunAcknowledged) {
   TemporaryDirectory directory;
   const auto recording = read_recording(record_commits(directory.path() + "/recording", false));
   ASSERT_TRUE(recording.has_value()) << recording.error();
+  ASSERT_EQ(marks_before(*recording, recording->records.size()).size(), 16u);
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     const CrashOptions options{.cut = pick_cut(*recording, seed), .seed = seed};
-    ASSERT_EQ(missing_after_crash(*recording, options), 0u) << "seed " << seed << " cut " << options.cut;
+    const std::vector<std::string> missing = missing_after_crash(*recording, options);
+    ASSERT_TRUE(missing.empty()) << missing.size() << " missing, seed " << seed << " cut " << options.cut
+                                 << ": " << missing.front();
   }
 }
 
@@ -434,7 +457,7 @@ TEST(CrashImage, ConvictsAProgramThatAcknowledgesTooEarly) {
   std::size_t convictions = 0;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     convictions +=
-        missing_after_crash(*recording, {.cut = pick_cut(*recording, seed), .seed = seed}) > 0 ? 1 : 0;
+        missing_after_crash(*recording, {.cut = pick_cut(*recording, seed), .seed = seed}).empty() ? 0 : 1;
   }
   EXPECT_GE(convictions, 3u);
 }
