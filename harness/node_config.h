@@ -3,9 +3,10 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "harness/command/command.h"
+#include "harness/refusal.h"
 #include "io/ports/service.h"
 #include "node/node.h"
 
@@ -30,6 +31,8 @@ struct NodeConfig {
 
 // Refuses (CommandError) a missing file, bad TOML, an unknown key, a value out of range.
 [[nodiscard]] NodeConfig read_node_config(const std::string& path);
+// The same of a file's content; `path` is for the words of a refusal.
+[[nodiscard]] NodeConfig parse_node_config(std::string_view content, const std::string& path);
 
 // A journal file holds the largest entry; a smaller one would stop its node when a client sends much at once.
 inline constexpr std::uint64_t kJournalFileMibMin = 8;
@@ -50,6 +53,7 @@ struct Token {
   bool peer = false;  // may speak as a replica
 };
 [[nodiscard]] std::vector<Token> read_tokens(const std::string& path);
+[[nodiscard]] std::vector<Token> parse_tokens(const std::string& content, const std::string& path);
 // Makes a file of mode 0600 with one new random token of all rights; refuses to overwrite.
 void make_token_file(const std::string& path);
 

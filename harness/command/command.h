@@ -1,23 +1,12 @@
-// The commands of `reel`. Each adds itself to the command line; what it refuses is one line on stderr (what happened,
-// and what to do) and an exit status: 0 success, 1 a finding or a refusal, 2 wrong use.
+// The commands of `reel`. Each adds itself to the command line; how it refuses: harness/refusal.h.
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <cstdint>
 #include <functional>
-#include <string>
+
+#include "harness/refusal.h"
 
 namespace reel::harness {
-
-enum class Exit : int { ok = 0, finding = 1, usage = 2 };
-
-// Ends the command; main() prints "reel: text".
-struct CommandError {
-  Exit code;
-  std::string text;
-};
-[[noreturn]] inline void refuse(std::string text) { throw CommandError{Exit::finding, std::move(text)}; }
-[[noreturn]] inline void misuse(std::string text) { throw CommandError{Exit::usage, std::move(text)}; }
 
 // The command that was chosen, to be run after parsing.
 using Run = std::function<Exit()>;
