@@ -18,7 +18,7 @@ void Session::commit(const CommittedRun& run) {
   REEL_ASSERT(place == runs_.end() || run.first + run.count <= place->first);
   runs_.insert(place, run);
   last_ = std::max(last_, run.first + (run.count - 1));
-  while (runs_.front().first + (runs_.front().count - 1) <= floor()) runs_.pop_front();
+  while (!runs_.empty() && runs_.front().first + (runs_.front().count - 1) <= floor()) runs_.pop_front();
 }
 
 std::optional<CommittedRun> Session::committed(Sequence sequence) const {
