@@ -2,7 +2,8 @@
 // and are refusals. No other file includes it.
 #undef NDEBUG
 struct TomlDefect {};
-#define TOML_ASSERT(expression) ((expression) ? static_cast<void>(0) : throw TomlDefect())
+[[noreturn]] static void find_toml_defect() { throw TomlDefect(); }
+#define TOML_ASSERT(expression) ((expression) ? static_cast<void>(0) : find_toml_defect())
 
 #include "harness/node_config.h"
 
