@@ -64,6 +64,9 @@ bool write_messages(Corpus corpus) {
     corpus.add<schema::HighWaterResult>(4, wire::sample_reply(seed, 3));
     corpus.add<schema::StatusResult>(5, wire::sample_reply(seed, 4));
   }
+  corpus.add<schema::Partition::ResolveParams>(6, std::get<ResolveCall>(wire::sample_call(1, 4)));
+  corpus.add<schema::ResolveResult>(7, ClientReply(ResolveResult{}));
+  corpus.add<schema::ResolveResult>(7, ClientReply(ResolveResult{CommittedRun{Sequence(2), 1, TxnId(3), 4}}));
   return corpus.finish();
 }
 

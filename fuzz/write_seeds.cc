@@ -81,6 +81,15 @@ Content sample_records(unsigned count) {
   return block;
 }
 
+std::uint32_t changes_of(std::span<const std::byte> records) {
+  std::uint32_t changes = 0;
+  while (const auto record = log::parse_record(records)) {
+    changes += record->write_locks + record->append_locks;
+    records = records.subspan(record->size);
+  }
+  return changes;
+}
+
 void write_records(Corpus corpus) {
   for (unsigned count = 1; count <= 4; ++count) corpus.add(behind({1, count, 0}, sample_records(count)));
   for (unsigned sections = 0; sections <= 3; ++sections) {
@@ -88,16 +97,21 @@ void write_records(Corpus corpus) {
     log::EntryHeader header{
         .sections = static_cast<std::uint16_t>(sections), .first_id = TxnId(3), .time = 1000};
     for (unsigned i = 1; i <= sections; ++i) {
-      const Content records = sample_records(i);
+      const bool burn = i == 2;
+      const Content records = sample_records(burn ? 0 : i);
       Content section(log::kSectionHeaderBytes);
-      log::write_section_header(std::span(section).first<log::kSectionHeaderBytes>(),
-                                {.session = {.high = 1, .low = i},
-                                 .first = Sequence(i),
-                                 .transactions = i,
-                                 .bytes = static_cast<std::uint32_t>(records.size())});
+      const log::SectionHeader described{
+          .session = {.high = 1, .low = i},
+          .first = Sequence(i),
+          .count = i,
+          .bytes = static_cast<std::uint32_t>(records.size()),
+          .kind = burn ? log::SectionKind::burn : log::SectionKind::transactions,
+          .opens = i == 3,
+          .changes = changes_of(records)};
+      log::write_section_header(std::span(section).first<log::kSectionHeaderBytes>(), described);
       payload.insert(payload.end(), section.begin(), section.end());
       payload.insert(payload.end(), records.begin(), records.end());
-      header.transactions += i;
+      header.transactions += described.transactions();
     }
     log::write_entry_header(std::span(payload).first<log::kEntryHeaderBytes>(), header);
     corpus.add(behind({0}, payload));

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "harness/insistent_caller.h"
 #include "model/linearizability.h"
 #include "model/sequential.h"
 #include "model/witness.h"
-#include "node/client/calls.h"
 #include "node/log/record.h"
 
 namespace reel::harness {
@@ -17,12 +17,14 @@ enum Place : std::uint32_t { kVerb = 10, kThink, kSession };
 class LogClient {
  public:
   LogClient(const LogClientPlan& plan, LogClientMemory& memory, Oracles& oracles, sim::Decisions& decisions)
-      : plan_(plan), memory_(memory), oracles_(oracles), decisions_(decisions) {
-    const std::uint64_t life = memory_.lives++;
-    session_ = {bits(kSession, life * 2), bits(kSession, life * 2 + 1)};
-    target_ = static_cast<std::size_t>(plan.self.value % plan.nodes.size());
+      : plan_(plan),
+        memory_(memory),
+        oracles_(oracles),
+        decisions_(decisions),
+        caller_(plan.nodes, plan.self, *plan.call_codec, plan.seed) {
+    ++memory_.lives;
     memory_.lost = memory_.operations - memory_.answered;
-    oracles_.session_opened(plan.group, session_, false);
+    new_session(memory_.known);
   }
 
   void run(sim::FiberHost& host) {
@@ -60,30 +62,26 @@ class LogClient {
     memory_.history[operation].output = output;
   }
 
-  // Repeats the call, at whoever leads, until it has an answer of the wanted kind.
+  // nullopt: its session was dropped, and the operation stays open.
   template <class Result>
-  Result insist(sim::FiberHost& host, const ClientCall& call) {
-    for (std::uint32_t attempt = 0;; ++attempt) {
-      const auto reply =
-          host.call(plan_.nodes[target_], io::Parcel::of(call, *plan_.call_codec), plan_.call_timeout);
-      NodeId hint;
-      if (reply && reply->is<ClientReply>()) {
-        const ClientReply& body = reply->get<ClientReply>();
-        if (const auto* result = std::get_if<Result>(&body)) return *result;
-        if (const auto* error = std::get_if<CallError>(&body)) {
-          hint = error->hint;
-          if (error->code == ErrorCode::expired || error->code == ErrorCode::unauthorized ||
-              error->code == ErrorCode::malformed || error->code == ErrorCode::no_such_partition) {
-            oracles_.complain("client-refused", std::string("a log client was refused: ") + error->text);
-          }
-        }
-      }
-      const auto known = std::find(plan_.nodes.begin(), plan_.nodes.end(), hint);
-      target_ = known != plan_.nodes.end() ? static_cast<std::size_t>(known - plan_.nodes.begin())
-                                           : (target_ + 1) % plan_.nodes.size();
-      host.sleep(client::backoff(io::milliseconds(2), io::milliseconds(200), std::min(attempt, 8u),
-                                 plan_.seed + memory_.operations));
+  std::optional<Result> insist(sim::FiberHost& host, const ClientCall& call) {
+    auto result = caller_.insist<Result>(host, call, plan_.call_timeout);
+    if (result) return std::move(*result);
+    if (result.error().code == ErrorCode::expired) {
+      memory_.known = std::max(memory_.known, Index(result.error().limit));
+      new_session(memory_.known);
+    } else {
+      oracles_.complain("client-refused", std::string("a log client was refused: ") + result.error().text);
     }
+    return std::nullopt;
+  }
+
+  void new_session(Index opened) {
+    const std::uint64_t number = memory_.sessions++;
+    session_ = {bits(kSession, number * 2), bits(kSession, number * 2 + 1)};
+    opened_ = opened;
+    next_ = Sequence(1);
+    oracles_.session_opened(plan_.group, session_, false);
   }
 
   void append(sim::FiberHost& host) {
@@ -97,31 +95,35 @@ class LogClient {
     AppendCall call;
     call.group = plan_.group;
     call.session = session_;
+    call.opened = opened_;
     call.first = next_;
     call.count = 1;
     call.block = Bytes::copy_of(block);
     ++next_;
     const std::size_t operation = begin(model::log_verb::kAppend, {value, 0});
-    const AppendResult result = insist<AppendResult>(host, call);
-    if (result.runs.size() != 1 || result.runs[0].count != 1) {
+    const SessionId session = session_;
+    const auto result = insist<AppendResult>(host, call);
+    if (!result) return;
+    if (result->runs.size() != 1 || result->runs[0].count != 1) {
       return oracles_.complain("client-answer",
                                "an append of one transaction was answered with several runs");
     }
-    oracles_.acknowledged(plan_.group, session_, result.runs[0]);
-    end(operation, {result.runs[0].id.value, 0});
+    oracles_.acknowledged(plan_.group, session, result->runs[0]);
+    end(operation, {result->runs[0].id.value, 0});
   }
 
   void high_water(sim::FiberHost& host) {
     const std::size_t operation = begin(model::log_verb::kHighWater, {});
     const auto result = insist<HighWaterResult>(host, HighWaterCall{plan_.group, true});
-    end(operation, {result.high_water.value, 0});
+    if (result) end(operation, {result->high_water.value, 0});
   }
 
   // Everything that the node shows from where the last read stopped; together, a prefix of the log.
   void read(sim::FiberHost& host) {
     const std::size_t operation = begin(model::log_verb::kPrefix, {});
     const auto result = insist<FeedResult>(host, FeedCall{plan_.group, memory_.position, 1u << 20, {}});
-    for (const Bytes& payload : result.entries) {
+    if (!result) return;
+    for (const Bytes& payload : result->entries) {
       log::for_each_transaction(payload.span(), memory_.position, [&](const log::Transaction& transaction) {
         if (transaction.id != memory_.position || transaction.record.data.size() != 8) {
           return oracles_.complain("feed", "a log client's read skipped or garbled a transaction");
@@ -140,9 +142,10 @@ class LogClient {
   LogClientMemory& memory_;
   Oracles& oracles_;
   sim::Decisions& decisions_;
+  InsistentCaller caller_;
   SessionId session_;
+  Index opened_;
   Sequence next_{1};
-  std::size_t target_ = 0;
 };
 
 }  // namespace

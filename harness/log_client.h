@@ -22,6 +22,8 @@ struct LogClientMemory {
   std::uint32_t answered = 0;
   std::uint32_t lost = 0;  // open for ever: the client crashed meanwhile
   std::uint64_t lives = 0;
+  std::uint64_t sessions = 0;
+  Index known;               // applied, as it was told
   std::uint64_t values = 0;  // appended or tried
   // The prefix that it has read: how long, its digest, and what it saw there.
   TxnId position;

@@ -90,7 +90,7 @@ void Noticed::look(io::Instant now) {
   }
 }
 
-void Noticed::marked(std::string_view name, io::Instant now) {
+void Noticed::marked(std::string_view name, io::Instant now, bool deliberate) {
   at(now);
   auto found = marks_.find(name);
   if (found == marks_.end()) {
@@ -100,6 +100,7 @@ void Noticed::marked(std::string_view name, io::Instant now) {
     }
   }
   ++found->second.count;
+  if (deliberate) return;
   for (const NoticeRule* rule : found->second.rules) {
     const auto kind = static_cast<std::size_t>(rule->kind);
     const bool soon = credulous_ && now - fired_at_[kind] <= kNoticedWithin;

@@ -41,7 +41,8 @@ class Noticed {
     if (counters_.fires() != fires_) [[unlikely]]
       look(now);
   }
-  void marked(std::string_view name, io::Instant now);
+  // `deliberate`: clients may have caused it for no reason; then it is counted, and nobody is credited.
+  void marked(std::string_view name, io::Instant now, bool deliberate = false);
   void storm_is_over() { credulous_ = false; }
   // How often each mark was reached.
   [[nodiscard]] std::map<std::string, std::uint64_t> marks() const;

@@ -14,11 +14,27 @@ model::Transaction model_of(const log::Transaction& transaction) {
   return result;
 }
 
+model::LockRequest request_of(const log::RecordView& record) {
+  model::LockRequest request;
+  request.based_on = record.based_on;
+  for (std::uint32_t lock = 0; lock < record.lock_count(); ++lock) {
+    const log::LockKey key = record.lock(lock);
+    auto& keys = !record.lock_is_checked(lock) ? request.appends
+                 : lock < record.write_locks   ? request.writes
+                                               : request.reads;
+    keys.push_back({key.low, key.high});
+  }
+  return request;
+}
+
 }  // namespace
 
-Oracles::Oracles(std::vector<NodeId> voters, std::uint32_t partitions,
+Oracles::Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::uint32_t lock_keys_max,
                  std::function<void(std::string_view)> marked)
-    : consensus_(std::move(voters)), logs_(partitions), marked_(std::move(marked)) {}
+    : consensus_(std::move(voters)),
+      logs_(partitions),
+      locks_(partitions, model::LockOracle(lock_keys_max)),
+      marked_(std::move(marked)) {}
 
 void Oracles::on_step(const node::Node& node, const io::Now&, const node::Event&,
                       const node::Effects& effects) {
@@ -40,6 +56,7 @@ void Oracles::on_applied(NodeId node, const node::NoteApplied& applied) {
   const bool readable =
       log::for_each_transaction(applied.payload.span(), TxnId(0), [&](const log::Transaction& transaction) {
         take(log.applied(node, transaction.id, model_of(transaction)));
+        take(locks_of(applied.group).committed(transaction.id, request_of(transaction.record)));
       });
   if (!readable) complain("entry-format", "an applied entry cannot be parsed");
 }
@@ -55,6 +72,18 @@ void Oracles::acknowledged(GroupId group, SessionId session, const CommittedRun&
     take(log_of(group).acknowledged(session, run.first + i, run.id + i, run.time + i));
   }
   acknowledged_ += run.count;
+}
+
+void Oracles::conflicted(GroupId group, const model::LockRequest& request, std::uint32_t lock, TxnId by) {
+  take(locks_of(group).conflicted(request, lock, by));
+}
+
+void Oracles::stale(GroupId group, const model::LockRequest& request, TxnId floor) {
+  take(locks_of(group).stale(request, floor));
+}
+
+void Oracles::burned(GroupId group, SessionId session, Sequence sequence) {
+  take(log_of(group).burned(session, sequence));
 }
 
 void Oracles::feed_opened(GroupId group, NodeId reader, TxnId from) {

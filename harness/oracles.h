@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/consensus_oracle.h"
+#include "model/lock_oracle.h"
 #include "model/log_oracle.h"
 #include "node/driver.h"
 
@@ -18,7 +19,9 @@ namespace reel::harness {
 class Oracles final : public node::StepObserver {
  public:
   // `marked` hears of every coverage mark that the code under test reaches.
-  Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::function<void(std::string_view)> marked);
+  // `lock_keys_max` is the state machine's own.
+  Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::uint32_t lock_keys_max,
+          std::function<void(std::string_view)> marked);
 
   // ---- from nodes
   void on_step(const node::Node& node, const io::Now& now, const node::Event& event,
@@ -28,6 +31,9 @@ class Oracles final : public node::StepObserver {
   // ---- from clients
   void session_opened(GroupId group, SessionId session, bool ordered);
   void acknowledged(GroupId group, SessionId session, const CommittedRun& run);
+  void conflicted(GroupId group, const model::LockRequest& request, std::uint32_t lock, TxnId by);
+  void stale(GroupId group, const model::LockRequest& request, TxnId floor);
+  void burned(GroupId group, SessionId session, Sequence sequence);
   void feed_opened(GroupId group, NodeId reader, TxnId from);
   void fed(GroupId group, NodeId reader, const log::Transaction& transaction);
   // A coverage mark that a client's logic reached.
@@ -48,9 +54,11 @@ class Oracles final : public node::StepObserver {
   void on_note(NodeId node, Incarnation life, const node::Note& note);
   void on_applied(NodeId node, const node::NoteApplied& applied);
   model::LogOracle& log_of(GroupId group) { return logs_[group.value - 1]; }
+  model::LockOracle& locks_of(GroupId group) { return locks_[group.value - 1]; }
 
   model::ConsensusOracle consensus_;
-  std::vector<model::LogOracle> logs_;  // by partition
+  std::vector<model::LogOracle> logs_;    // by partition
+  std::vector<model::LockOracle> locks_;  // likewise
   std::function<void(std::string_view)> marked_;
   std::optional<model::Violation> violation_;
   std::string complaint_;  // keeps the name of a complaint alive

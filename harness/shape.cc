@@ -49,6 +49,12 @@ enum class Place : std::uint32_t {
   queue,
   wait,
   buggify,
+  lock_clients,
+  lock_operations,
+  lock_keys,
+  lock_window,
+  sessions_max,
+  session_expiry,
 };
 
 class Draw {
@@ -173,6 +179,28 @@ ClientShape draw_client(Draw& draw, std::uint64_t client, std::uint32_t scale) {
   return shape;
 }
 
+void draw_locks(Draw& draw, const SimulationOptions& options, Shape& shape) {
+  const bool alone = options.workload == Workload::locks;
+  if (!alone && (options.workload != Workload::mixed || !draw.permille(Place::lock_clients, 300, 1))) return;
+  shape.lock_clients = static_cast<std::uint32_t>(draw.range(Place::lock_clients, 2, 6));
+  shape.lock_operations =
+      static_cast<std::uint32_t>(draw.range(Place::lock_operations, 20, 100)) * options.scale;
+  shape.lock_keys = static_cast<std::uint32_t>(draw.log_range(Place::lock_keys, 1, 64));
+  log::LogOptions& log = shape.node.group.log;
+  // Windows that forget, and sessions that are dropped while they are used: of this workload's partition. Others hold
+  // fewer sessions than are kept.
+  if (draw.dimension(Place::lock_window)) {
+    log.lock_keys_max = static_cast<std::uint32_t>(draw.log_range(Place::lock_window, 1, 64));
+  }
+  if (draw.dimension(Place::sessions_max)) {
+    log.sessions.sessions_max =
+        static_cast<std::uint32_t>(draw.range(Place::sessions_max, alone ? 2 : 8, 32));
+  }
+  if (alone && draw.dimension(Place::session_expiry)) {
+    log.sessions.session_expiry = draw.log_range(Place::session_expiry, 100, 10000) * 1'000'000;
+  }
+}
+
 // Timeouts that this network and these disks can keep, or a healthy cluster has no leader for long: being too slow for
 // one's timeouts is the business of net.delay and disk.latency.
 void fit_timeouts(Draw& draw, Shape& shape) {
@@ -197,7 +225,7 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
       options.nodes ? *options.nodes : static_cast<std::uint32_t>(draw.pick(Place::nodes, kWeights));
   draw_node(draw, shape.node);
   draw_journal(draw, shape.node);
-  const bool appends = options.workload != Workload::log;
+  const bool appends = options.workload != Workload::log && options.workload != Workload::locks;
   const std::uint64_t appenders = appends ? draw.range(Place::appenders, 1, 4) : 0;
   for (std::uint64_t client = 0; client < appenders; ++client) {
     shape.appenders.push_back(draw_client(draw, client, options.scale));
@@ -212,6 +240,7 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
     shape.log_operations =
         static_cast<std::uint32_t>(draw.range(Place::log_operations, 20, 80)) * options.scale;
   }
+  draw_locks(draw, options, shape);
   shape.storm = io::seconds(static_cast<std::int64_t>(draw.range(Place::storm, 6, 12) * options.scale));
   shape.world.seed = options.seed;
   sim::NetworkOptions& network = shape.world.network;
@@ -259,6 +288,7 @@ const char* name_of(Workload workload) {
     case Workload::append: return "append";
     case Workload::feed: return "feed";
     case Workload::log: return "log";
+    case Workload::locks: return "locks";
   }
   return "?";
 }
@@ -278,7 +308,8 @@ std::optional<Setting> setting_by_name(std::string_view name) {
 }
 
 std::optional<Workload> workload_by_name(std::string_view name) {
-  for (const Workload workload : {Workload::mixed, Workload::append, Workload::feed, Workload::log}) {
+  for (const Workload workload :
+       {Workload::mixed, Workload::append, Workload::feed, Workload::log, Workload::locks}) {
     if (name == name_of(workload)) return workload;
   }
   return std::nullopt;

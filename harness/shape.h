@@ -21,7 +21,7 @@ enum class Setting : std::uint8_t {
   normal,  // the default swarm
   harsh,   // every fault kind that is asked for (else three of four) is on, and twice as often
 };
-enum class Workload : std::uint8_t { mixed, append, feed, log };
+enum class Workload : std::uint8_t { mixed, append, feed, log, locks };
 
 struct SimulationOptions {
   std::uint64_t seed = 1;
@@ -63,6 +63,9 @@ struct Shape {
   std::uint32_t readers = 1;
   std::uint32_t log_clients = 0;         // whose history is judged for linearizability
   std::uint32_t log_operations = 0;      // of each
+  std::uint32_t lock_clients = 0;        // that contend for keys
+  std::uint32_t lock_operations = 0;     // of each
+  std::uint32_t lock_keys = 8;           // shared by all of them
   io::Duration storm = io::seconds(10);  // how long faults go on
   sim::WorldOptions world;
 };

@@ -37,15 +37,16 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   world_ = std::make_unique<sim::World>(shape_.world);
   world_->decisions().override_with(overrides);
   for (std::uint32_t node = 1; node <= shape_.nodes; ++node) voters_.push_back(NodeId(node));
-  partitions_ = shape_.log_clients > 0 ? 2 : 1;
+  partitions_ = shape_.lock_clients > 0 ? 3 : shape_.log_clients > 0 ? 2 : 1;
   noticed_ = std::make_unique<Noticed>(world_->counters(), shape_.node.group.raft.buggify_seed != 0);
-  oracles_ =
-      std::make_unique<Oracles>(voters_, partitions_, [this](std::string_view mark) { reached(mark); });
+  oracles_ = std::make_unique<Oracles>(voters_, partitions_, shape_.node.group.log.lock_keys_max,
+                                       [this](std::string_view mark) { reached(mark); });
   world_->add_observer(this);
   add_nodes();
   add_appenders();
   add_readers();
   add_log_clients();
+  add_lock_clients();
   for (std::uint32_t group = 1; group <= partitions_; ++group) ledger_.describe(group, 0, voters_);
   faults_ = std::make_unique<sim::Faults>(*world_, ledger_, draw_plan());
 }
@@ -158,6 +159,26 @@ void Simulation::add_log_clients() {
   }
 }
 
+// In a partition of their own too: every refusal is judged against all changes of all keys.
+void Simulation::add_lock_clients() {
+  for (std::uint32_t i = 0; i < shape_.lock_clients; ++i) {
+    LockClientPlan plan;
+    plan.call_codec = &wire::kClientCallCodec;
+    plan.nodes = voters_;
+    plan.self = NodeId(kFirstClient + shape_.appenders.size() + shape_.readers + shape_.log_clients + i);
+    plan.operations = shape_.lock_operations;
+    plan.keys = shape_.lock_keys;
+    plan.repeats = options_.setting != Setting::calm;
+    plan.think_mean = shape_.storm / (3 * static_cast<std::int64_t>(shape_.lock_operations));
+    plan.seed = options_.seed;
+    lock_memories_.push_back(std::make_unique<LockClientMemory>());
+    LockClientMemory& memory = *lock_memories_.back();
+    add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
+      return make_lock_client(ports, plan, memory, *oracles_, world_->decisions());
+    });
+  }
+}
+
 void Simulation::add_client(NodeId id, sim::HostFactory factory) {
   sim::MachineOptions machine;
   machine.id = id;
@@ -199,7 +220,7 @@ void Simulation::on_event(const sim::EventRecord& record) {
 }
 
 void Simulation::reached(std::string_view mark) {
-  noticed_->marked(mark, world_->time());
+  noticed_->marked(mark, world_->time(), shape_.lock_clients > 0 && mark.starts_with("group.duplicate_"));
   // Here every peer and every client is a correct one, and checksums stand between them.
   if (mark == "raft.malformed_message" || mark == "node.refused_message" || mark == "node.refused_call") {
     oracles_->complain("protocol",
@@ -249,6 +270,9 @@ bool Simulation::clients_done() const {
   for (const auto& memory : log_memories_) {
     if (memory->answered + memory->lost < shape_.log_operations) return false;
   }
+  for (const auto& memory : lock_memories_) {
+    if (memory->answered + memory->lost < shape_.lock_operations) return false;
+  }
   return true;
 }
 
@@ -297,6 +321,10 @@ std::string Simulation::who_waits() const {
   for (const auto& memory : log_memories_) {
     text += "; a log client answered " + number(memory->answered + memory->lost) + " of " +
             number(shape_.log_operations);
+  }
+  for (const auto& memory : lock_memories_) {
+    text += "; a lock client answered " + number(memory->answered + memory->lost) + " of " +
+            number(shape_.lock_operations);
   }
   for (std::size_t i = 0; i < reader_positions_.size(); ++i) {
     text += "; reader " + number(i) + " at " + number(reader_positions_[i]->value);

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/lock_client.h"
 #include "harness/log_client.h"
 #include "harness/noticed.h"
 #include "harness/oracles.h"
@@ -61,6 +62,7 @@ class Simulation final : private sim::Observer {
   void add_appenders();
   void add_readers();
   void add_log_clients();
+  void add_lock_clients();
   void add_client(NodeId id, sim::HostFactory factory);
   void storm();
   bool over() const;  // failed, or as far as it was told to go
@@ -90,6 +92,7 @@ class Simulation final : private sim::Observer {
   std::vector<std::uint64_t> append_totals_;
   std::vector<std::unique_ptr<TxnId>> reader_positions_;
   std::vector<std::unique_ptr<LogClientMemory>> log_memories_;
+  std::vector<std::unique_ptr<LockClientMemory>> lock_memories_;
   std::optional<io::Instant> stop_at_;
 };
 

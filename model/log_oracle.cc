@@ -19,30 +19,36 @@ Violation broken(const char* oracle, std::string_view what, TxnId id, const Tran
 
 // ---- the table of requests
 
-LogOracle::RequestTable::Slot& LogOracle::RequestTable::place(const Request& request) {
+std::size_t LogOracle::RequestTable::place(const Request& request) const {
   io::Hasher hasher;
   hasher.add(request.session.high).add(request.session.low).add(request.sequence.value);
   const std::size_t mask = slots_.size() - 1;
   std::size_t at = hasher.value() & mask;
   while (slots_[at].id_plus_one != 0 && slots_[at].request != request) at = (at + 1) & mask;
-  return slots_[at];
+  return at;
 }
 
 void LogOracle::RequestTable::grow() {
   std::vector<Slot> old(slots_.empty() ? 64 : slots_.size() * 2);
   old.swap(slots_);
   for (const Slot& slot : old) {
-    if (slot.id_plus_one != 0) place(slot.request) = slot;
+    if (slot.id_plus_one != 0) slots_[place(slot.request)] = slot;
   }
 }
 
 std::optional<TxnId> LogOracle::RequestTable::put(const Request& request, TxnId id) {
   if (used_ * 2 >= slots_.size()) grow();
-  Slot& slot = place(request);
+  Slot& slot = slots_[place(request)];
   if (slot.id_plus_one != 0) return TxnId(slot.id_plus_one - 1);
   slot = {request, id.value + 1};
   ++used_;
   return std::nullopt;
+}
+
+std::optional<TxnId> LogOracle::RequestTable::find(const Request& request) const {
+  if (slots_.empty()) return std::nullopt;
+  const Slot& slot = slots_[place(request)];
+  return slot.id_plus_one == 0 ? std::nullopt : std::optional(TxnId(slot.id_plus_one - 1));
 }
 
 // ---- what nodes apply
@@ -76,6 +82,11 @@ LogOracle::Finding LogOracle::define(NodeId node, TxnId id, const Transaction& t
     return violation("exactly-once", "node ", node, " applies session ", transaction.session.high, "/",
                      transaction.session.low, " sequence ", transaction.sequence, " at id ", id,
                      ", which stands at id ", *before, " already");
+  }
+  if (burned_.contains({transaction.session, transaction.sequence})) {
+    return violation("burn", "node ", node, " applies session ", transaction.session.high, "/",
+                     transaction.session.low, " sequence ", transaction.sequence, " at id ", id,
+                     ", but its client was told that it is burned");
   }
   if (!log_.empty() && transaction.time <= log_.back().time) {
     return violation("commit-time", "transaction ", id, " has time ", transaction.time, ", its predecessor ",
@@ -128,6 +139,14 @@ LogOracle::Finding LogOracle::acknowledged(SessionId session, Sequence sequence,
   ++acknowledgements_;
   if (id >= acknowledged_end_) acknowledged_end_ = id + kOne;
   return claim(id, Claim{true, 0, Transaction{session, sequence, time, 0}});
+}
+
+LogOracle::Finding LogOracle::burned(SessionId session, Sequence sequence) {
+  burned_.emplace(session, sequence);
+  const auto id = requests_.find({session, sequence});
+  if (!id) return std::nullopt;
+  return violation("burn", "a client was told that session ", session.high, "/", session.low, " sequence ",
+                   sequence, " is burned, but it stands at id ", *id);
 }
 
 void LogOracle::feed_opened(Reader reader, TxnId from) { readers_[reader] = from; }

@@ -13,6 +13,7 @@
 // Names of what can be violated (stable):
 //   durability     an acknowledged transaction is not what stands at its id, or is gone from the core
 //   exactly-once   one (session, sequence) stands at two ids
+//   burn           a request that a client was told is burned stands in the log
 //   gap-free       ids are not applied as 0, 1, 2, …
 //   divergence     two nodes applied different transactions at one id
 //   session-order  an ordered session's transactions are not in the order of their sequences
@@ -23,7 +24,9 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "model/violation.h"
@@ -53,6 +56,8 @@ class LogOracle {
   // The node's next life begins with an empty state machine.
   void restarted(NodeId node);
   [[nodiscard]] Finding acknowledged(SessionId session, Sequence sequence, TxnId id, std::uint64_t time);
+  // A client was told that this request will never commit.
+  [[nodiscard]] Finding burned(SessionId session, Sequence sequence);
   // The reader starts, or starts again, at `from`; a reader that was never opened starts at 0.
   void feed_opened(Reader reader, TxnId from);
   [[nodiscard]] Finding fed(Reader reader, TxnId id, const Transaction& transaction);
@@ -75,13 +80,14 @@ class LogOracle {
    public:
     // The id that the request had before, if it had one; otherwise it has this one now.
     std::optional<TxnId> put(const Request& request, TxnId id);
+    std::optional<TxnId> find(const Request& request) const;
 
    private:
     struct Slot {
       Request request;
       std::uint64_t id_plus_one = 0;  // 0: empty
     };
-    Slot& place(const Request& request);
+    std::size_t place(const Request& request) const;
     void grow();
     std::vector<Slot> slots_;
     std::size_t used_ = 0;
@@ -101,6 +107,7 @@ class LogOracle {
   Finding judge(TxnId id, const Claim& claim) const;
   Finding claim(TxnId id, const Claim& claim);
 
+  std::set<std::pair<SessionId, Sequence>> burned_;
   std::vector<Transaction> log_;  // by id, as the first node applied it
   RequestTable requests_;
   std::vector<Progress> nodes_;            // in order of appearance

@@ -15,13 +15,20 @@ namespace reel {
 
 // A batch of transactions of one session: `block` holds `count` encoded transaction records, back to back, in the
 // layout of node/log/record.h, with sequences first, first + 1, …
+//
+// A transaction with write or read locks commits only if nothing that its client had not applied (`based_on`) has changed
+// their keys (node/log/locks.h); else it is refused by itself, and the rest of the call goes on.
 struct AppendCall {
   GroupId group;
   SessionId session;
+  // An index of the partition's log that the client knew to be applied when it drew the session's id; 0 if it knew none.
+  // A session that was dropped meanwhile is told from a new one by it (node/log/sessions.h).
+  Index opened;
   Sequence first;
   std::uint32_t count = 0;
   // Append only directly behind its predecessor `first - 1` of this session (a pipelined stream keeps its order
-  // across leader changes). Without it requests are independent.
+  // across leader changes). Without it requests are independent. Ordered ones carry no write or read locks: a refusal
+  // would be a hole.
   bool ordered = false;
   Bytes block;
   bool operator==(const AppendCall&) const = default;
@@ -43,18 +50,29 @@ struct HighWaterCall {
   bool operator==(const HighWaterCall&) const = default;
 };
 
+// What became of request `sequence` of a session? If it has no outcome yet it is burned: it never commits, however late a
+// copy of it comes. So the answer is final, and may be acted upon.
+struct ResolveCall {
+  GroupId group;
+  SessionId session;
+  Index opened;
+  Sequence sequence;
+  bool operator==(const ResolveCall&) const = default;
+};
+
 struct StatusCall {
   bool operator==(const StatusCall&) const = default;
 };
 
-using ClientCall = std::variant<AppendCall, FeedCall, HighWaterCall, StatusCall>;
+using ClientCall = std::variant<AppendCall, FeedCall, HighWaterCall, StatusCall, ResolveCall>;
 
 enum class ErrorCode : std::uint8_t {
   not_leader = 1,    // hint: the leader, if known
   overloaded = 2,    // try again after retry_after
   too_large = 3,     // limit
   out_of_order = 4,  // ordered append whose predecessor is not here; expected: the sequence to go on from
-  expired = 5,       // the session's window has passed this sequence, or the session is unknown
+  expired =
+      5,  // the session was dropped, or its window has passed this sequence; limit: what `opened` of a session drawn now may be
   unauthorized = 6,
   no_such_partition = 7,
   unavailable = 8,        // no leader, disk failed, starting up
@@ -67,7 +85,7 @@ struct CallError {
   ErrorCode code{};
   NodeId hint;               // not_leader
   io::Duration retry_after;  // overloaded
-  std::uint64_t limit = 0;   // too_large: bytes; out_of_order: the expected sequence
+  std::uint64_t limit = 0;   // too_large: bytes; out_of_order: the expected sequence; expired: see there
   std::string text;          // one sentence: what to do
   bool operator==(const CallError&) const = default;
 };
@@ -81,8 +99,26 @@ struct CommittedRun {
   bool operator==(const CommittedRun&) const = default;
 };
 
+// Why one transaction did not commit. It leaves no trace, so the same request may be tried again, re-executed.
+enum class RefusalCode : std::uint8_t {
+  conflict =
+      1,       // `id` changed the key of its lock number `lock`; writes count first, then reads, then appends
+  stale = 2,   // based on less than `id` - 1: changes that far back are forgotten
+  burned = 3,  // resolved before: it never commits
+};
+[[nodiscard]] const char* name_of(RefusalCode code);
+struct Refusal {
+  Sequence sequence;
+  RefusalCode code{};
+  std::uint32_t lock = 0;
+  TxnId id;
+  bool operator==(const Refusal&) const = default;
+};
+
+// Together, runs and refusals cover the call's sequences; each in order.
 struct AppendResult {
-  std::vector<CommittedRun> runs;  // cover the call's sequences in order
+  std::vector<CommittedRun> runs;
+  std::vector<Refusal> refusals;
   bool operator==(const AppendResult&) const = default;
 };
 
@@ -90,6 +126,11 @@ struct FeedResult {
   TxnId high_water;            // the next id as far as this node knows: how fresh the answer is
   std::vector<Bytes> entries;  // payloads of transaction entries, contiguous (node/log/record.h)
   bool operator==(const FeedResult&) const = default;
+};
+
+struct ResolveResult {
+  std::optional<CommittedRun> committed;  // of this one sequence; nothing: burned
+  bool operator==(const ResolveResult&) const = default;
 };
 
 struct HighWaterResult {
@@ -137,7 +178,8 @@ struct StatusResult {
   bool operator==(const StatusResult&) const = default;
 };
 
-using ClientReply = std::variant<CallError, AppendResult, FeedResult, HighWaterResult, StatusResult>;
+using ClientReply =
+    std::variant<CallError, AppendResult, FeedResult, HighWaterResult, StatusResult, ResolveResult>;
 
 // Limits of one call; beyond them: too_large, before memory is taken.
 inline constexpr std::uint32_t kAppendCallBytesMax = 3u << 20;

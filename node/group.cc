@@ -9,6 +9,11 @@
 namespace reel::node {
 namespace {
 
+constexpr std::uint64_t kSequenceMax = std::uint64_t{1} << 62;
+// An entry counts its sections in 16 bits; one call alone may add as many as it has transactions.
+constexpr std::size_t kSectionsEnough = UINT16_MAX / 2;
+static_assert(kSectionsEnough + kAppendCallCountMax <= UINT16_MAX);
+
 std::size_t slot(raft::Timer timer) { return static_cast<std::size_t>(timer); }
 
 AppendRequest* entries_of(PeerMessage& message) { return std::get_if<AppendRequest>(&message.body); }
@@ -24,6 +29,7 @@ Group::Group(GroupId id, const GroupOptions& options, raft::Recovered recovered)
     : id_(id),
       options_(options),
       core_(with_group(options.raft, id), recovered),
+      state_(options.log),
       noted_(recovered.hard_state),
       noted_durable_(core_.durable_index()),
       tail_first_(core_.last_index() + 1),
@@ -156,6 +162,7 @@ void Group::handle(raft::RoleChanged& effect, Context& context) {
   note(NoteRole{id_, effect.role, effect.term, effect.leader}, context);
   found_leader_ = found_leader_ || effect.leader != NodeId();
   overlay_.clear();
+  lock_overlay_.clear();
   if (effect.role != Role::leader) {
     fail_clients(context);
   } else {
@@ -270,37 +277,81 @@ void Group::on_append(io::CallId call, const AppendCall& append, Context& contex
   if (append.block.size() > kAppendCallBytesMax || append.count > kAppendCallCountMax) {
     return refuse(call, ErrorCode::too_large, context, kAppendCallBytesMax);
   }
-  if (append.count == 0 || append.first.value == 0 || append.first.value > (std::uint64_t{1} << 62) ||
-      !log::well_formed(append.block.span(), append.count)) {
+  if (append.count == 0 || append.first.value == 0 || append.first.value > kSequenceMax) {
     return refuse(call, ErrorCode::malformed, context);
   }
-  if (queue_.size() >= options_.queue_calls_max ||
-      queue_bytes_ + append.block.size() > options_.queue_bytes_max) {
-    note(NoteMark{"group.overloaded"}, context);
-    return refuse(call, ErrorCode::overloaded, context);
-  }
-  queue_bytes_ += append.block.size();
-  queue_.push_back({call, append});
+  const auto survey = log::survey(append.block.span(), append.count);
+  if (!survey) return refuse(call, ErrorCode::malformed, context);
+  enqueue({call, append, *survey}, context);
 }
 
-// Decides every sequence of one call: committed or in flight (joined), or new (a section of the next entry). Answers
-// refusals at once.
-void Group::admit(const QueuedCall& queued, std::vector<Section>& sections, Index next, Context& context) {
+void Group::on_resolve(io::CallId call, const ResolveCall& resolve, Context& context) {
+  if (core_.role() != Role::leader) return refuse(call, ErrorCode::not_leader, context);
+  if (resolve.sequence.value == 0 || resolve.sequence.value > kSequenceMax) {
+    return refuse(call, ErrorCode::malformed, context);
+  }
+  AppendCall as;
+  as.group = resolve.group;
+  as.session = resolve.session;
+  as.opened = resolve.opened;
+  as.first = resolve.sequence;
+  as.count = 1;
+  enqueue({call, as, {}, true}, context);
+}
+
+bool Group::enqueue(QueuedCall queued, Context& context) {
+  const std::size_t bytes = queued.append.block.size();
+  if (queue_.size() >= options_.queue_calls_max || queue_bytes_ + bytes > options_.queue_bytes_max) {
+    note(NoteMark{"group.overloaded"}, context);
+    refuse(queued.call, ErrorCode::overloaded, context);
+    return false;
+  }
+  queue_bytes_ += bytes;
+  queue_.push_back(std::move(queued));
+  return true;
+}
+
+// What can be said of a call as a whole, before its sequences are looked at; true if it was refused.
+bool Group::refuses(const QueuedCall& queued, Context& context) const {
   const AppendCall& append = queued.append;
   const log::Session* session = state_.sessions().find(append.session);
   const bool known = session != nullptr || overlay_.has(append.session);
-  if (!known && state_.sessions().size() + overlay_.sessions() >= log::kSessionsMax) {
-    return refuse(queued.call, ErrorCode::overloaded, context);
+  if (!known && append.opened < state_.sessions().floor()) {
+    note(NoteMark{"group.session_expired"}, context);
+    refuse(queued.call, ErrorCode::expired, context, state_.applied().value);
+    return true;
+  }
+  if (session != nullptr && append.first <= session->floor()) {
+    refuse(queued.call, ErrorCode::expired, context, state_.applied().value);
+    return true;
   }
   const Sequence last =
       std::max(session == nullptr ? Sequence() : session->last(), overlay_.last(append.session));
-  if (append.first > last + 1 && (append.ordered || !known)) {
+  if (!queued.resolve && append.ordered && append.first > last + 1) {
     note(NoteMark{"group.out_of_order"}, context);
-    return refuse(queued.call, ErrorCode::out_of_order, context, last.value + 1);
+    refuse(queued.call, ErrorCode::out_of_order, context, last.value + 1);
+    return true;
   }
-  if (session != nullptr && append.first <= session->floor()) {
-    return refuse(queued.call, ErrorCode::expired, context);
+  if (append.ordered && queued.survey.checked > 0) {  // a stream cannot go on behind a refusal
+    refuse(queued.call, ErrorCode::malformed, context);
+    return true;
   }
+  // Whoever leads has applied all that any node may show; so another one leads, and this one does not know it yet.
+  if (queued.survey.based_on && *queued.survey.based_on >= state_.next_id()) {
+    note(NoteMark{"group.based_on_the_future"}, context);
+    refuse(queued.call, ErrorCode::unavailable, context);
+    return true;
+  }
+  return false;
+}
+
+// Decides every sequence of one call: decided or in flight (joined), or new (a section of the next entry, or refused by
+// the lock rule).
+void Group::admit(const QueuedCall& queued, Proposal& proposal, Context& context) {
+  if (refuses(queued, context)) return;
+  const AppendCall& append = queued.append;
+  const log::Session* session = state_.sessions().find(append.session);
+  Waiter waiter{queued.call, append.session, append.first, append.count, queued.resolve, {}};
   Index wait_for;
   std::size_t offset = 0;
   for (std::uint32_t done = 0; done < append.count;) {
@@ -308,85 +359,140 @@ void Group::admit(const QueuedCall& queued, std::vector<Section>& sections, Inde
     const std::uint32_t left = append.count - done;
     std::uint32_t count = 0;
     bool fresh = false;
-    if (const auto run = session == nullptr ? std::nullopt : session->committed(at)) {
-      note(NoteMark{"group.duplicate_committed"}, context);
-      count = std::min(left, run->count);
+    if (const auto outcome = session == nullptr ? std::nullopt : session->outcome(at)) {
+      note(NoteMark{outcome->burned ? "group.burned" : "group.duplicate_committed"}, context);
+      count = std::min(left, outcome->count);
     } else if (const auto pending = overlay_.pending(append.session, at)) {
       note(NoteMark{"group.duplicate_in_flight"}, context);
       count = std::min(left, pending->count);
       wait_for = std::max(wait_for, pending->index);
     } else {
-      count = session == nullptr ? left : session->uncommitted(at, left);
+      count = session == nullptr ? left : session->undecided(at, left);
       count = overlay_.unseen(append.session, at, count);
-      wait_for = next;
       fresh = true;
     }
     const std::size_t bytes = count == left ? append.block.size() - offset
                                             : log::prefix_bytes(append.block.span().subspan(offset), count);
     if (fresh) {
-      sections.push_back({&queued, done, count, offset, bytes});
-      overlay_.add(append.session, {at, count, next});
+      Section section{&queued, done, count, offset, bytes};
+      section.kind = queued.resolve ? log::SectionKind::burn : log::SectionKind::transactions;
+      if (queued.survey.locks > 0) {
+        judge(section, proposal, waiter, wait_for, context);
+      } else {
+        add(section, proposal);
+        wait_for = proposal.index;
+      }
     }
     offset += bytes;
     done += count;
   }
-  waiters_.emplace(wait_for, Waiter{queued.call, append.session, append.first, append.count});
+  waiters_.emplace(wait_for, std::move(waiter));
+}
+
+// The lock rule for every record of a section: neighbours that commit stay together. Each sees what the ones before it
+// change, in this entry too.
+void Group::judge(Section all, Proposal& proposal, Waiter& waiter, Index& wait_for, Context& context) {
+  const AppendCall& append = all.from->append;
+  Section accepted = all;
+  accepted.count = 0;
+  accepted.bytes = 0;
+  const auto close = [&] {
+    if (accepted.count == 0) return;
+    add(accepted, proposal);
+    wait_for = proposal.index;
+  };
+  std::size_t offset = all.offset;
+  for (std::uint32_t i = 0; i < all.count; ++i) {
+    const auto record = log::parse_record(append.block.span().subspan(offset));
+    REEL_ASSERT(record.has_value());
+    const TxnId id = proposal.next_id + accepted.count;
+    const log::LockVerdict verdict = log::judge(*record, state_.locks(), lock_overlay_);
+    offset += record->size;
+    if (verdict.kind == log::LockVerdict::Kind::free) {
+      for (std::uint32_t lock = 0; lock < record->lock_count(); ++lock) {
+        if (!record->lock_is_changed(lock)) continue;
+        lock_overlay_.change(record->lock(lock), {id, proposal.index});
+        ++accepted.changes;
+      }
+      ++accepted.count;
+      accepted.bytes += record->size;
+      continue;
+    }
+    close();
+    accepted = Section{all.from, all.skip + i + 1, 0, offset, 0};
+    const bool conflict = verdict.kind == log::LockVerdict::Kind::conflict;
+    const bool in_flight = verdict.released_by != Index();
+    note(NoteMark{!conflict   ? "group.stale"
+                  : in_flight ? "group.conflict_in_flight"
+                              : "group.conflict"},
+         context);
+    waiter.refusals.push_back({append.first + all.skip + i,
+                               conflict ? RefusalCode::conflict : RefusalCode::stale, verdict.lock,
+                               verdict.id});
+    wait_for = std::max(wait_for, verdict.released_by);
+  }
+  close();
+}
+
+void Group::add(const Section& section, Proposal& proposal) {
+  const AppendCall& append = section.from->append;
+  Section& added = proposal.sections.emplace_back(section);
+  added.opens = state_.sessions().find(append.session) == nullptr && !overlay_.has(append.session);
+  overlay_.add(append.session, {append.first + section.skip, section.count, proposal.index});
+  proposal.bytes += log::kSectionHeaderBytes + section.bytes;
+  if (section.kind == log::SectionKind::transactions) proposal.next_id += section.count;
 }
 
 bool Group::propose(Context& context) {
   bool any = false;
   while (!queue_.empty() && leads() && state_.applied() >= core_.commit() && context.journal.has_room() &&
          core_.last_index() - core_.commit() < options_.entries_in_flight_max) {
-    const Index next = core_.last_index() + 1;
     if (std::exchange(inherits_, false)) {
       REEL_ASSERT(core_.last_index() ==
                   state_.applied());  // everything inherited is applied, nothing is in flight
       next_id_ = state_.next_id();
       last_time_ = state_.last_time();
     }
-    std::vector<Section> sections;
-    std::size_t bytes = log::kEntryHeaderBytes;
+    Proposal proposal{core_.last_index() + 1, next_id_, log::kEntryHeaderBytes, {}};
     std::deque<QueuedCall> taken;
-    while (!queue_.empty() && sections.size() < UINT16_MAX / 2) {
+    while (!queue_.empty() && proposal.sections.size() < kSectionsEnough) {
       const std::size_t more = queue_.front().append.block.size() + log::kSectionHeaderBytes;
-      if (!taken.empty() && bytes + more > options_.entry_bytes_max) break;
+      if (!taken.empty() && proposal.bytes + more > options_.entry_bytes_max) break;
       taken.push_back(std::move(queue_.front()));
       queue_.pop_front();
       queue_bytes_ -= taken.back().append.block.size();
-      const std::size_t before = sections.size();
-      admit(taken.back(), sections, next, context);
-      for (std::size_t i = before; i < sections.size(); ++i)
-        bytes += sections[i].bytes + log::kSectionHeaderBytes;
+      admit(taken.back(), proposal, context);
     }
-    if (!sections.empty()) build_entry(sections, bytes, context);
+    if (!proposal.sections.empty()) build_entry(proposal, context);
     any = true;
   }
   if (any) answer_waiters(context);  // repeated requests whose original is applied
   return any;
 }
 
-void Group::build_entry(const std::vector<Section>& sections, std::size_t bytes, Context& context) {
-  journal::BodyBuilder builder(bytes);
+void Group::build_entry(const Proposal& proposal, Context& context) {
+  journal::BodyBuilder builder(proposal.bytes);
   std::span<std::byte> room = builder.room();
   std::size_t at = log::kEntryHeaderBytes;
-  std::uint32_t transactions = 0;
-  for (const Section& section : sections) {
+  for (const Section& section : proposal.sections) {
     const AppendCall& append = section.from->append;
-    log::write_section_header(room.subspan(at).first<log::kSectionHeaderBytes>(),
-                              {append.session, append.first + section.skip, section.count,
-                               static_cast<std::uint32_t>(section.bytes)});
+    log::write_section_header(
+        room.subspan(at).first<log::kSectionHeaderBytes>(),
+        {append.session, append.first + section.skip, section.count,
+         static_cast<std::uint32_t>(section.bytes), section.kind, section.opens, section.changes});
     at += log::kSectionHeaderBytes;
-    std::memcpy(room.data() + at, append.block.data() + section.offset, section.bytes);
+    if (section.bytes > 0) std::memcpy(room.data() + at, append.block.data() + section.offset, section.bytes);
     at += section.bytes;
-    transactions += section.count;
   }
-  REEL_ASSERT(at == bytes);
+  REEL_ASSERT(at == proposal.bytes);
+  const auto transactions = static_cast<std::uint32_t>(proposal.next_id - next_id_);
   const std::uint64_t time =
       std::max(last_time_ + 1, static_cast<std::uint64_t>(std::max<std::int64_t>(context.now.wall.ns, 1)));
-  log::write_entry_header(room.first<log::kEntryHeaderBytes>(),
-                          {static_cast<std::uint16_t>(sections.size()), transactions, next_id_, time});
-  next_id_ += transactions;
-  last_time_ = time + transactions - 1;
+  log::write_entry_header(
+      room.first<log::kEntryHeaderBytes>(),
+      {static_cast<std::uint16_t>(proposal.sections.size()), transactions, next_id_, time});
+  next_id_ = proposal.next_id;
+  last_time_ = time + std::max(transactions, 1u) - 1;
   proposing_ = std::move(builder).finish(at);
   proposed_.reset();
   run(raft::Propose{EntryKind::transactions, static_cast<std::uint32_t>(at),
@@ -396,30 +502,42 @@ void Group::build_entry(const std::vector<Section>& sections, std::size_t bytes,
   REEL_ASSERT(proposed_.has_value() && proposed_->index.value != 0);
 }
 
-AppendResult Group::result_of(const Waiter& waiter) const {
+// nullopt only when the session was dropped, or its window has passed a slow call's first sequences, between admission
+// and commit.
+std::optional<ClientReply> Group::answer_of(const Waiter& waiter) const {
   AppendResult result;
   const log::Session* session = state_.sessions().find(waiter.session);
-  for (std::uint32_t done = 0; session != nullptr && done < waiter.count;) {
-    auto run = session->committed(waiter.first + done);
-    if (!run) break;
-    run->count = std::min(run->count, waiter.count - done);
-    done += run->count;
-    result.runs.push_back(*run);
+  auto refusal = waiter.refusals.begin();
+  for (std::uint32_t done = 0; done < waiter.count;) {
+    const Sequence at = waiter.first + done;
+    if (refusal != waiter.refusals.end() && refusal->sequence == at) {
+      result.refusals.push_back(*refusal++);
+      ++done;
+      continue;
+    }
+    const auto outcome = session == nullptr ? std::nullopt : session->outcome(at);
+    if (!outcome) return std::nullopt;
+    const std::uint32_t count = std::min(outcome->count, waiter.count - done);
+    if (outcome->burned) {
+      for (std::uint32_t i = 0; i < count; ++i)
+        result.refusals.push_back({at + i, RefusalCode::burned, 0, {}});
+    } else {
+      result.runs.push_back({at, count, outcome->id, outcome->time});
+    }
+    done += count;
   }
-  return result;
+  if (!waiter.resolve) return result;
+  if (result.runs.empty()) return ResolveResult{};
+  return ResolveResult{result.runs.front()};
 }
 
 void Group::answer_waiters(Context& context) {
   while (!waiters_.empty() && waiters_.begin()->first <= state_.applied()) {
     const Waiter& waiter = waiters_.begin()->second;
-    AppendResult result = result_of(waiter);
-    std::uint64_t covered = 0;
-    for (const CommittedRun& run : result.runs) covered += run.count;
-    if (covered == waiter.count) {
-      reply(waiter.call, std::move(result), context);
+    if (auto answer = answer_of(waiter)) {
+      reply(waiter.call, std::move(*answer), context);
     } else {
-      // Only when the session's window has passed a slow call's first sequences between admission and commit.
-      refuse(waiter.call, ErrorCode::expired, context);
+      refuse(waiter.call, ErrorCode::expired, context, state_.applied().value);
     }
     waiters_.erase(waiters_.begin());
   }
@@ -580,6 +698,7 @@ bool Group::apply(Context& context) {
       return true;
     }
     overlay_.applied(next);
+    lock_overlay_.applied(next);
     note(NoteApplied{id_, identity, state_.next_id(), state_.digest(), body == nullptr ? Bytes() : *body},
          context);
     any = true;
@@ -781,7 +900,12 @@ void Group::refuse(io::CallId call, ErrorCode code, Context& context, std::uint6
       error.text = "an earlier request of this session is missing: repeat from the sequence given";
       break;
     case ErrorCode::expired:
-      error.text = "the session's window has passed this sequence: its outcome can no longer be told";
+      error.text =
+          "the session was dropped, or has moved on too far: draw a new one; this request was not taken";
+      break;
+    case ErrorCode::unavailable:
+      error.retry_after = io::milliseconds(20);
+      error.text = "this node has not applied what the transaction is based on: repeat the request soon";
       break;
     default: error.text = "the call is malformed"; break;
   }

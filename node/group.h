@@ -4,7 +4,8 @@
 //
 // Appends. Calls wait in a bounded queue; whenever the journal has room, everything that waits (up to
 // entry_bytes_max) becomes one entry: group commit, one consensus entry per batch. Ids, times and duplicates are
-// decided there, on committed state plus the overlay of what is in flight, and written into the entry.
+// decided there, on committed state plus the overlay of what is in flight, and written into the entry. So are lock
+// verdicts; one that rests on an entry in flight is told when that entry is applied, and dies with leadership.
 //
 // Bodies. The newest are kept in a tail cache (never evicted before they are durable and applied); older ones are read
 // back from the journal in chunks and verified. Whoever needs a body that is not here asks for it and tries again when
@@ -43,6 +44,7 @@ struct GroupOptions {
   std::uint32_t feeds_waiting_max = 65536;
   io::Duration feed_wait_max = io::seconds(60);
   std::uint32_t sends_waiting_max = 256;  // messages that wait for bodies from disk; beyond: dropped
+  log::LogOptions log;                    // the same on every node
   raft::Options raft;                     // self, group and incarnation are filled in by Node
 };
 
@@ -67,6 +69,7 @@ class Group {
   void on_message(NodeId from, const PeerMessage& message, Context& context);
   void on_peer_reset(NodeId peer, Context& context);
   void on_append(io::CallId call, const AppendCall& append, Context& context);
+  void on_resolve(io::CallId call, const ResolveCall& resolve, Context& context);
   void on_feed(io::CallId call, const FeedCall& feed, Context& context);
   void on_high_water(io::CallId call, const HighWaterCall& wanted, Context& context);
   void on_cancelled(io::CallId call);
@@ -87,15 +90,20 @@ class Group {
   const std::optional<std::string>& failure() const { return failure_; }
 
  private:
+  // An append, or a request to resolve one sequence: then the block is empty.
   struct QueuedCall {
     io::CallId call;
     AppendCall append;
+    log::Survey survey;
+    bool resolve = false;
   };
   struct Waiter {
     io::CallId call;
     SessionId session;
     Sequence first;
     std::uint32_t count = 0;
+    bool resolve = false;
+    std::vector<Refusal> refusals;  // by sequence
   };
   struct WaitingFeed {
     io::CallId call;
@@ -116,13 +124,23 @@ class Group {
     Ticket ticket;
     Number number;
   };
-  // Sequences that a proposal adds to the log: a slice of one call's block.
+  // Sequences that a proposal adds to the log: a slice of one call's block, or a burn.
   struct Section {
     const QueuedCall* from = nullptr;
     std::uint32_t skip = 0;
     std::uint32_t count = 0;
     std::size_t offset = 0;
     std::size_t bytes = 0;
+    log::SectionKind kind = log::SectionKind::transactions;
+    bool opens = false;
+    std::uint32_t changes = 0;
+  };
+  // The next entry while it is put together.
+  struct Proposal {
+    Index index;
+    TxnId next_id;  // of its next transaction
+    std::size_t bytes = log::kEntryHeaderBytes;
+    std::vector<Section> sections;
   };
 
   // -- the core and its effects
@@ -147,10 +165,14 @@ class Group {
   // -- appends
   bool leads() const;
   bool propose(Context& context);
-  void admit(const QueuedCall& queued, std::vector<Section>& sections, Index next, Context& context);
-  void build_entry(const std::vector<Section>& sections, std::size_t bytes, Context& context);
+  bool enqueue(QueuedCall queued, Context& context);
+  bool refuses(const QueuedCall& queued, Context& context) const;
+  void admit(const QueuedCall& queued, Proposal& proposal, Context& context);
+  void judge(Section all, Proposal& proposal, Waiter& waiter, Index& wait_for, Context& context);
+  void add(const Section& section, Proposal& proposal);
+  void build_entry(const Proposal& proposal, Context& context);
   void answer_waiters(Context& context);
-  AppendResult result_of(const Waiter& waiter) const;
+  std::optional<ClientReply> answer_of(const Waiter& waiter) const;
   void fail_clients(Context& context);
 
   // -- bodies
@@ -192,6 +214,7 @@ class Group {
   std::deque<QueuedCall> queue_;
   std::uint64_t queue_bytes_ = 0;
   log::SessionOverlay overlay_;
+  log::LockOverlay lock_overlay_;
   bool inherits_ = false;        // leads since a moment ago: next_id_ and last_time_ are not taken over yet
   TxnId next_id_;                // leader: after everything in its log
   std::uint64_t last_time_ = 0;  // likewise

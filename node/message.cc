@@ -20,6 +20,15 @@ const char* name_of(ErrorCode code) {
   return "?";
 }
 
+const char* name_of(RefusalCode code) {
+  switch (code) {
+    case RefusalCode::conflict: return "Conflict";
+    case RefusalCode::stale: return "Stale";
+    case RefusalCode::burned: return "Burned";
+  }
+  return "?";
+}
+
 const char* name_of(Role role) {
   switch (role) {
     case Role::follower: return "follower";

@@ -23,7 +23,10 @@ bool plausible(const PeerMessage& message) {
 }
 
 io::Rights rights_for(const ClientCall& call) {
-  if (std::holds_alternative<AppendCall>(call)) return io::Rights::append;
+  // Resolving may burn: it writes to the log.
+  if (std::holds_alternative<AppendCall>(call) || std::holds_alternative<ResolveCall>(call)) {
+    return io::Rights::append;
+  }
   return io::Rights::read;
 }
 
@@ -31,6 +34,7 @@ std::optional<GroupId> group_of(const ClientCall& call) {
   if (const auto* append = std::get_if<AppendCall>(&call)) return append->group;
   if (const auto* feed = std::get_if<FeedCall>(&call)) return feed->group;
   if (const auto* wanted = std::get_if<HighWaterCall>(&call)) return wanted->group;
+  if (const auto* resolve = std::get_if<ResolveCall>(&call)) return resolve->group;
   return std::nullopt;
 }
 
@@ -220,6 +224,8 @@ void Node::on_request(const Request& request, Context& context) {
   if (group == nullptr)
     return refuse(ErrorCode::no_such_partition, "there is no such partition: see `reel status`");
   if (const auto* append = std::get_if<AppendCall>(&call)) group->on_append(request.call, *append, context);
+  if (const auto* resolve = std::get_if<ResolveCall>(&call))
+    group->on_resolve(request.call, *resolve, context);
   if (const auto* feed = std::get_if<FeedCall>(&call)) group->on_feed(request.call, *feed, context);
   if (const auto* wanted = std::get_if<HighWaterCall>(&call))
     group->on_high_water(request.call, *wanted, context);

@@ -2,6 +2,8 @@
 // parsers stay inside them, agree with each other, and what they accept adds up.
 //
 // input: byte 0 chooses block or entry; for a block bytes 1-2 are the count that the call claims; the rest is parsed.
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -18,11 +20,19 @@ void check_inside(std::span<const std::byte> part, std::span<const std::byte> wh
 
 // Every byte of an accepted record is looked at, so that ASan sees a view that leaves the input.
 std::uint64_t touch(const log::RecordView& record) {
-  return io::digest64(record.data) ^ io::digest64(record.locks);
+  std::uint64_t sum = io::digest64(record.data);
+  REEL_CHECK(record.locks.size() == std::size_t{record.lock_count()} * log::kLockBytes);
+  for (std::uint32_t i = 0; i < record.lock_count(); ++i) {
+    sum ^= record.lock(i).low ^ record.lock(i).high;
+    REEL_CHECK(record.lock_is_changed(i) || record.lock_is_checked(i));
+  }
+  return sum;
 }
 
 void try_block(std::span<const std::byte> block, std::uint32_t count) {
-  const bool accepted = log::well_formed(block, count);
+  const auto survey = log::survey(block, count);
+  const bool accepted = survey.has_value();
+  log::Survey found;
   std::span<const std::byte> rest = block;
   std::uint32_t parsed = 0;
   while (parsed < count) {
@@ -34,11 +44,17 @@ void try_block(std::span<const std::byte> block, std::uint32_t count) {
     REEL_CHECK(record->data.size() <= kTransactionBytesMax);
     REEL_CHECK(record->locks.size() <= std::size_t{kTransactionLocksMax} * log::kLockBytes);
     (void)touch(*record);
+    for (std::uint32_t i = 0; i < record->lock_count(); ++i) {
+      ++found.locks;
+      if (record->lock_is_checked(i)) ++found.checked;
+    }
+    found.based_on = std::max(found.based_on, record->based_on);
     rest = rest.subspan(record->size);
     ++parsed;
     if (accepted) REEL_CHECK(log::prefix_bytes(block, parsed) == block.size() - rest.size());
   }
   REEL_CHECK(accepted == (parsed == count && rest.empty()));
+  if (accepted) REEL_CHECK(*survey == found);
 }
 
 void try_entry(std::span<const std::byte> payload) {
@@ -62,8 +78,13 @@ void try_entry(std::span<const std::byte> payload) {
   for (const log::SectionView& section : entry->sections) {
     check_inside(section.records, payload);
     REEL_CHECK(section.records.size() == section.header.bytes);
+    REEL_CHECK(section.header.kind == log::SectionKind::transactions || section.records.empty());
+    // What is accepted has no bits that writing would lose.
+    std::array<std::byte, log::kSectionHeaderBytes> header{};
+    log::write_section_header(header, section.header);
+    REEL_CHECK(std::ranges::equal(header, payload.subspan(bytes, header.size())));
     bytes += log::kSectionHeaderBytes + section.records.size();
-    claimed += section.header.transactions;
+    claimed += section.header.transactions();
   }
   REEL_CHECK(bytes == payload.size());
   REEL_CHECK(claimed == entry->header.transactions);

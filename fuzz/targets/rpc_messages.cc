@@ -53,6 +53,16 @@ void try_append(capnp::MessageReader& message) {
   REEL_CHECK(again.has_value() && *again == *value);
 }
 
+void try_resolve(capnp::MessageReader& message) {
+  const auto value = real::read(message.getRoot<schema::Partition::ResolveParams>(), GroupId(1));
+  if (!value) return;
+  REEL_CHECK(wire::check(ClientCall(*value)).has_value());
+  capnp::MallocMessageBuilder builder;
+  real::write(builder.initRoot<schema::Partition::ResolveParams>(), *value);
+  const auto again = real::read(builder.getRoot<schema::Partition::ResolveParams>().asReader(), GroupId(1));
+  REEL_CHECK(again.has_value() && *again == *value);
+}
+
 template <class Schema>
 void try_reply(const real::ReadReply& value) {
   if (!value) {
@@ -67,13 +77,15 @@ void try_reply(const real::ReadReply& value) {
 
 void try_message(std::uint8_t which, capnp::MessageReader& message) {
   const real::FrameMemory memory;
-  switch (which % 6) {
+  switch (which % 8) {
     case 0: return try_peer_message(message);
     case 1: return try_append(message);
     case 2: return try_reply<schema::AppendResult>(real::read(message.getRoot<schema::AppendResult>()));
     case 3: return try_reply<schema::FeedResult>(real::read(message.getRoot<schema::FeedResult>(), memory));
     case 4: return try_reply<schema::HighWaterResult>(real::read(message.getRoot<schema::HighWaterResult>()));
-    default: return try_reply<schema::StatusResult>(real::read(message.getRoot<schema::StatusResult>()));
+    case 5: return try_reply<schema::StatusResult>(real::read(message.getRoot<schema::StatusResult>()));
+    case 6: return try_resolve(message);
+    default: return try_reply<schema::ResolveResult>(real::read(message.getRoot<schema::ResolveResult>()));
   }
 }
 }  // namespace

@@ -35,7 +35,7 @@ struct EchoHost final : io::Host {
     CommittedRun run;
     run.first = append.first;
     run.count = append.count;
-    service.reply(call, wire::parcel(ClientReply(AppendResult{{run}})));
+    service.reply(call, wire::parcel(ClientReply(AppendResult{{run}, {}})));
   }
   io::Service& service;
 };

@@ -19,7 +19,7 @@ inline ClientReply answer_to(const ClientCall& call) {
     run.count = append->count;
     run.id = TxnId(append->first.value * 10);
     run.time = append->block.size();
-    return AppendResult{{run}};
+    return AppendResult{{run}, {}};
   }
   if (const auto* feed = std::get_if<FeedCall>(&call)) {
     FeedResult result;
@@ -30,6 +30,14 @@ inline ClientReply answer_to(const ClientCall& call) {
   }
   if (const auto* high_water = std::get_if<HighWaterCall>(&call)) {
     return HighWaterResult{TxnId(high_water->group.value * 100 + (high_water->linearizable ? 1 : 0))};
+  }
+  if (const auto* resolve = std::get_if<ResolveCall>(&call)) {
+    ResolveResult result;
+    if (resolve->sequence.value % 2 == 0) {
+      result.committed =
+          CommittedRun{resolve->sequence, 1, TxnId(resolve->opened.value + 1), resolve->session.low};
+    }
+    return result;
   }
   StatusResult status;
   status.node = NodeId(1);

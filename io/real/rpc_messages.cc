@@ -242,19 +242,25 @@ void write(schema::AppendBatch::Builder to, const AppendCall& call) {
   to.setFirstSequence(call.first.value);
   to.setCount(call.count);
   to.setOrdered(call.ordered);
+  to.setOpened(call.opened.value);
   to.setBlock(data_of(call.block));
   to.setChecksum(wire::checksum_of(call));
 }
 
+namespace {
+
+std::unexpected<CallError> refuse_call(ErrorCode code, std::uint64_t limit, std::string text) {
+  CallError error;
+  error.code = code;
+  error.limit = limit;
+  error.text = std::move(text);
+  return std::unexpected(std::move(error));
+}
+
+}  // namespace
+
 std::expected<AppendCall, CallError> read(schema::AppendBatch::Reader from, GroupId group,
                                           const FrameMemory& memory) {
-  const auto refuse_call = [](ErrorCode code, std::uint64_t limit, const char* text) {
-    CallError error;
-    error.code = code;
-    error.limit = limit;
-    error.text = text;
-    return std::unexpected(error);
-  };
   const auto block = from.getBlock();
   if (block.size() > kAppendCallBytesMax) {
     return refuse_call(ErrorCode::too_large, kAppendCallBytesMax, "the block is too large: split the batch");
@@ -268,19 +274,41 @@ std::expected<AppendCall, CallError> read(schema::AppendBatch::Reader from, Grou
   call.first = Sequence(from.getFirstSequence());
   call.count = from.getCount();
   call.ordered = from.getOrdered();
+  call.opened = Index(from.getOpened());
   call.block = memory.share(block);
   if (wire::checksum_of(call) != from.getChecksum()) {
     return refuse_call(ErrorCode::malformed, 0, "the batch differs from its checksum: send it again");
   }
   if (auto verdict = wire::check(ClientCall(call)); !verdict) {
-    return refuse_call(ErrorCode::malformed, 0, verdict.error().c_str());
+    return refuse_call(ErrorCode::malformed, 0, verdict.error());
+  }
+  return call;
+}
+
+void write(schema::Partition::ResolveParams::Builder to, const ResolveCall& call) {
+  to.setSessionHigh(call.session.high);
+  to.setSessionLow(call.session.low);
+  to.setOpened(call.opened.value);
+  to.setSequence(call.sequence.value);
+}
+
+std::expected<ResolveCall, CallError> read(schema::Partition::ResolveParams::Reader from, GroupId group) {
+  ResolveCall call;
+  call.group = group;
+  call.session = {from.getSessionHigh(), from.getSessionLow()};
+  call.opened = Index(from.getOpened());
+  call.sequence = Sequence(from.getSequence());
+  if (auto verdict = wire::check(ClientCall(call)); !verdict) {
+    return refuse_call(ErrorCode::malformed, 0, verdict.error());
   }
   return call;
 }
 
 capnp::MessageSize size_hint(const ClientReply& reply) {
   std::uint64_t words = 32;
-  if (const auto* append = std::get_if<AppendResult>(&reply)) words += append->runs.size() * 4;
+  if (const auto* append = std::get_if<AppendResult>(&reply)) {
+    words += append->runs.size() * 4 + append->refusals.size() * 3;
+  }
   if (const auto* feed = std::get_if<FeedResult>(&reply)) {
     for (const Bytes& entry : feed->entries) words += 2 + entry.size() / sizeof(capnp::word);
   }
@@ -288,18 +316,53 @@ capnp::MessageSize size_hint(const ClientReply& reply) {
   return {words, 0};
 }
 
+namespace {
+
+void write(schema::CommittedRun::Builder to, const CommittedRun& run) {
+  to.setFirst(run.first.value);
+  to.setCount(run.count);
+  to.setId(run.id.value);
+  to.setTime(run.time);
+}
+
+CommittedRun read(schema::CommittedRun::Reader from) {
+  return {Sequence(from.getFirst()), from.getCount(), TxnId(from.getId()), from.getTime()};
+}
+
+void write(schema::Refusal::Builder to, const Refusal& refusal) {
+  to.setSequence(refusal.sequence.value);
+  to.setReason(static_cast<schema::Refusal::Reason>(refusal.code));
+  to.setLock(refusal.lock);
+  to.setId(refusal.id.value);
+}
+
+std::expected<Refusal, std::string> read(schema::Refusal::Reader from) {
+  // Before it becomes a byte: wire::check would find 257 to be 1.
+  const auto reason = static_cast<std::uint16_t>(from.getReason());
+  if (reason > static_cast<std::uint16_t>(RefusalCode::burned)) return refuse("unknown refusal code");
+  return Refusal{Sequence(from.getSequence()), static_cast<RefusalCode>(reason), from.getLock(),
+                 TxnId(from.getId())};
+}
+
+}  // namespace
+
 void write(schema::AppendResult::Builder to, const ClientReply& reply) {
   if (const auto* error = std::get_if<CallError>(&reply)) return write(to.initError(), *error);
   const auto* result = std::get_if<AppendResult>(&reply);
   REEL_CHECK(result != nullptr);
   auto runs = to.initCommitted(static_cast<unsigned>(result->runs.size()));
-  for (unsigned i = 0; i < runs.size(); ++i) {
-    const CommittedRun& run = result->runs[i];
-    runs[i].setFirst(run.first.value);
-    runs[i].setCount(run.count);
-    runs[i].setId(run.id.value);
-    runs[i].setTime(run.time);
-  }
+  for (unsigned i = 0; i < runs.size(); ++i) write(runs[i], result->runs[i]);
+  if (result->refusals.empty()) return;
+  auto refusals = to.initRefusals(static_cast<unsigned>(result->refusals.size()));
+  for (unsigned i = 0; i < refusals.size(); ++i) write(refusals[i], result->refusals[i]);
+}
+
+void write(schema::ResolveResult::Builder to, const ClientReply& reply) {
+  if (const auto* error = std::get_if<CallError>(&reply)) return write(to.initError(), *error);
+  const auto* result = std::get_if<ResolveResult>(&reply);
+  REEL_CHECK(result != nullptr);
+  if (!result->committed) return to.setBurned();
+  write(to.initCommitted(), *result->committed);
 }
 
 void write(schema::FeedResult::Builder to, const ClientReply& reply) {
@@ -388,17 +451,44 @@ void write(schema::StatusResult::Builder to, const ClientReply& reply) {
   for (unsigned i = 0; i < groups.size(); ++i) write(groups[i], result->groups[i]);
 }
 
+namespace {
+
+ReadReply checked(ClientReply reply) {
+  if (auto verdict = wire::check(reply); !verdict) return std::unexpected(verdict.error());
+  return reply;
+}
+
+}  // namespace
+
 ReadReply read(schema::AppendResult::Reader from) {
   if (from.isError()) return read(from.getError());
   if (!from.isCommitted()) return refuse("unknown answer to an append");
   const auto runs = from.getCommitted();
-  if (runs.size() > kAppendCallCountMax) return refuse("append result has too many runs");
+  const auto refusals = from.getRefusals();
+  if (std::uint64_t{runs.size()} + refusals.size() > kAppendCallCountMax) {
+    return refuse("append result has too many outcomes");
+  }
   AppendResult result;
   result.runs.reserve(runs.size());
-  for (const auto run : runs) {
-    result.runs.push_back({Sequence(run.getFirst()), run.getCount(), TxnId(run.getId()), run.getTime()});
+  for (const auto run : runs) result.runs.push_back(read(run));
+  result.refusals.reserve(refusals.size());
+  for (const auto refusal : refusals) {
+    auto value = read(refusal);
+    if (!value) return std::unexpected(value.error());
+    result.refusals.push_back(*value);
   }
-  return result;
+  return checked(std::move(result));
+}
+
+ReadReply read(schema::ResolveResult::Reader from) {
+  if (from.isError()) return read(from.getError());
+  ResolveResult result;
+  if (from.isCommitted()) {
+    result.committed = read(from.getCommitted());
+  } else if (!from.isBurned()) {
+    return refuse("unknown answer to a resolve");
+  }
+  return checked(result);
 }
 
 ReadReply read(schema::FeedResult::Reader from, const FrameMemory& memory) {

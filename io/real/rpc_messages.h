@@ -47,6 +47,11 @@ void write(schema::AppendBatch::Builder to, const AppendCall& call);
 [[nodiscard]] std::expected<AppendCall, CallError> read(schema::AppendBatch::Reader from, GroupId group,
                                                         const FrameMemory& memory);
 
+void write(schema::Partition::ResolveParams::Builder to, const ResolveCall& call);
+// The call, or what to answer instead: Malformed.
+[[nodiscard]] std::expected<ResolveCall, CallError> read(schema::Partition::ResolveParams::Reader from,
+                                                         GroupId group);
+
 // The size of a reply's results, for the builder's first segment.
 [[nodiscard]] capnp::MessageSize size_hint(const ClientReply& reply);
 // A reply of another kind than the call asks for is a programmer error.
@@ -54,6 +59,7 @@ void write(schema::AppendResult::Builder to, const ClientReply& reply);
 void write(schema::FeedResult::Builder to, const ClientReply& reply);
 void write(schema::HighWaterResult::Builder to, const ClientReply& reply);
 void write(schema::StatusResult::Builder to, const ClientReply& reply);
+void write(schema::ResolveResult::Builder to, const ClientReply& reply);
 
 // An error here means that the server is at fault: as good as no answer.
 using ReadReply = std::expected<ClientReply, std::string>;
@@ -61,5 +67,6 @@ using ReadReply = std::expected<ClientReply, std::string>;
 [[nodiscard]] ReadReply read(schema::FeedResult::Reader from, const FrameMemory& memory);
 [[nodiscard]] ReadReply read(schema::HighWaterResult::Reader from);
 [[nodiscard]] ReadReply read(schema::StatusResult::Reader from);
+[[nodiscard]] ReadReply read(schema::ResolveResult::Reader from);
 
 }  // namespace reel::real

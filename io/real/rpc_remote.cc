@@ -121,6 +121,7 @@ class RpcRemote::Target {
   kj::Promise<void> send(io::CallId id, const FeedCall& call);
   kj::Promise<void> send(io::CallId id, const HighWaterCall& call);
   kj::Promise<void> send(io::CallId id, const StatusCall& call);
+  kj::Promise<void> send(io::CallId id, const ResolveCall& call);
   // While connected.
   schema::Session::Client& session() {
     schema::Session::Client* held = nullptr;
@@ -312,6 +313,14 @@ kj::Promise<void> RpcRemote::Target::send(io::CallId id, const StatusCall&) {
   return session().statusRequest().send().then(
       [this, id](auto&& results) { answer(id, read(results)); },
       [this, id](kj::Exception&& exception) { no_answer(id, GroupId(0), kj::mv(exception)); });
+}
+
+kj::Promise<void> RpcRemote::Target::send(io::CallId id, const ResolveCall& call) {
+  auto request = writer(call.group).resolveRequest();
+  write(request, call);
+  return request.send().then(
+      [this, id](auto&& results) { answer(id, read(results)); },
+      [this, id, group = call.group](kj::Exception&& exception) { no_answer(id, group, kj::mv(exception)); });
 }
 
 void RpcRemote::Target::answer(io::CallId id, ReadReply reply) {

@@ -177,6 +177,13 @@ class RpcServer::ReadAndAppend final : public virtual schema::Partition::Server,
     write(context.getResults(), ClientReply(call.error()));
     return kj::READY_NOW;
   }
+
+  kj::Promise<void> resolve(ResolveContext context) override {
+    const auto call = read(context.getParams(), group_);
+    if (call) return start(*call, context);
+    write(context.getResults(), ClientReply(call.error()));
+    return kj::READY_NOW;
+  }
 };
 
 class RpcServer::Admin final : public schema::Admin::Server {

@@ -187,10 +187,11 @@ TEST(RpcOverStreams, WhatArrivesDoesNotDependOnFragmentation) {
 TEST(RpcOverStreams, OneHashForEveryCompiler) {
   // The real adapters in a simulated world must behave the same in every build, or no run of them can be
   // replayed.
+  // The calls and replies drawn are those of all kinds: a new kind, or a new field of one, changes their sums.
   const Outcome outcome = run(42);
   EXPECT_EQ(outcome.peers, 7407772930164747236u);
-  EXPECT_EQ(outcome.calls, 11746043340088990866u);
-  EXPECT_EQ(outcome.replies, 7497439942276348694u);
+  EXPECT_EQ(outcome.calls, 698942023538463196u);
+  EXPECT_EQ(outcome.replies, 2506368870599671751u);
 }
 
 TEST(RpcOverStreams, VirtualTimeEndsWhatHangs) {

@@ -1,7 +1,10 @@
 // The RPC adapters over real loopback sockets.
+#include <capnp/message.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <functional>
+#include <iterator>
 #include <optional>
 
 #include "io/real/rpc_host_for_tests.h"
@@ -147,7 +150,8 @@ TEST_F(Rpc, EveryReplyIsCarried) {
   serve(server_options(NodeId(1)));
   host.service = nullptr;
   RpcRemote& calls = remote("operator");
-  const std::uint64_t which_call[] = {0, 0, 1, 2, 3};  // the call that each kind of reply answers
+  const std::uint64_t which_call[] = {0, 0, 1, 2, 3, 4};  // the call that each kind of reply answers
+  static_assert(std::size(which_call) == std::variant_size_v<ClientReply>);
   std::uint64_t id = 0;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     for (std::uint64_t which = 0; which < std::variant_size_v<ClientReply>; ++which) {
@@ -228,15 +232,102 @@ TEST_F(Rpc, AReaderObjectCannotAppend) {
   EXPECT_TRUE(host.calls.empty());
 }
 
+TEST_F(Rpc, ResolvingNeedsTheRightToAppend) {
+  // To burn a request is to write: a reader who could do it would undo what others send.
+  serve(server_options(NodeId(1)));
+  RpcRemote& calls = remote("reader");
+  calls.call(NodeId(1), io::CallId(1), wire::parcel(wire::sample_call(1, 4)));
+  ASSERT_TRUE(until([&] { return client.replies.size() == 1; }));
+  EXPECT_EQ(std::get<CallError>(client.replies[0].reply).code, ErrorCode::unauthorized);
+  // Nor does the reader object of one who may append.
+  auto request = raw_session("writer").readerRequest();
+  auto reader = request.send().wait(loop.wait_scope()).getReader();
+  bool refused = false;
+  reader.castAs<schema::Partition>()
+      .resolveRequest()
+      .send()
+      .then([](auto&&) {},
+            [&](kj::Exception&& e) { refused = e.getType() == kj::Exception::Type::UNIMPLEMENTED; })
+      .wait(loop.wait_scope());
+  EXPECT_TRUE(refused);
+  EXPECT_TRUE(host.calls.empty());
+  // A partition object does, and the node sees with which rights.
+  remote("writer").call(NodeId(1), io::CallId(2), wire::parcel(wire::sample_call(1, 4)));
+  ASSERT_TRUE(until([&] { return client.replies.size() == 2; }));
+  ASSERT_EQ(host.calls.size(), 1u);
+  EXPECT_EQ(host.calls[0].body, wire::sample_call(1, 4));
+  EXPECT_EQ(host.calls[0].rights, io::Rights::read | io::Rights::append);
+}
+
+TEST_F(Rpc, ImpossibleSequencesAreNotResolved) {
+  // What cannot be a sequence must be answered by name, at the client already, and at the node for strangers.
+  serve(server_options(NodeId(1)));
+  ResolveCall call;
+  call.group = GroupId(1);
+  call.sequence = Sequence(wire::kCounterMax + 1);
+  remote("writer").call(NodeId(1), io::CallId(1), wire::parcel(ClientCall(call)));
+  ASSERT_TRUE(until([&] { return client.replies.size() == 1; }));
+  EXPECT_EQ(std::get<CallError>(client.replies[0].reply).code, ErrorCode::malformed);
+  auto asking = raw_session("writer").partitionRequest();
+  auto partition = asking.send().wait(loop.wait_scope()).getPartition();
+  auto request = partition.resolveRequest();
+  request.setSequence(wire::kCounterMax + 1);
+  const auto answer = request.send().wait(loop.wait_scope());
+  ASSERT_TRUE(answer.isError());
+  EXPECT_EQ(read(answer.getError()).code, ErrorCode::malformed);
+  EXPECT_TRUE(host.calls.empty());
+}
+
+TEST(RpcMessages, OutcomesOutOfShapeAreRefused) {
+  // A node gone wrong must not make a client take noise for an outcome: no answer is better, it asks again.
+  const auto append = [](const std::function<void(schema::AppendResult::Builder)>& fill) {
+    capnp::MallocMessageBuilder message;
+    auto result = message.initRoot<schema::AppendResult>();
+    fill(result);
+    return read(result.asReader());
+  };
+  const auto refused = [&](std::uint16_t reason, std::uint32_t lock) {
+    return append([&](auto result) {
+      auto refusal = result.initRefusals(1)[0];
+      refusal.setSequence(1);
+      refusal.setReason(static_cast<schema::Refusal::Reason>(reason));
+      refusal.setLock(lock);
+    });
+  };
+  EXPECT_TRUE(refused(1, kTransactionLocksMax - 1));
+  EXPECT_TRUE(refused(3, 0));
+  EXPECT_FALSE(refused(1, kTransactionLocksMax));
+  EXPECT_FALSE(refused(0, 0));
+  EXPECT_FALSE(refused(4, 0));
+  EXPECT_FALSE(refused(257, 0));  // not 1 because a byte is narrower
+  EXPECT_FALSE(append([](auto result) { result.initRefusals(kAppendCallCountMax + 1); }));
+  EXPECT_EQ(append([](auto result) {
+              result.initCommitted(1);
+              result.initRefusals(kAppendCallCountMax);
+            }).error(),
+            "append result has too many outcomes");
+  capnp::MallocMessageBuilder message;
+  auto resolved = message.initRoot<schema::ResolveResult>();
+  EXPECT_FALSE(read(resolved.asReader()));  // not filled in: neither committed nor burned
+  resolved.setBurned();
+  EXPECT_TRUE(read(resolved.asReader()));
+  resolved.initCommitted().setCount(2);
+  EXPECT_FALSE(read(resolved.asReader()));
+  resolved.getCommitted().setCount(1);
+  EXPECT_TRUE(read(resolved.asReader()));
+}
+
 TEST_F(Rpc, AppendsBeyondTheLimitsGetATypedAnswer) {
   // An oversized or damaged batch must be refused by name, neither taken nor answered by silence.
   serve(server_options(NodeId(1)));
   auto request = raw_session("writer").partitionRequest();
   auto partition = request.send().wait(loop.wait_scope()).getPartition();
+  std::uint64_t opened = 0;
   const auto append = [&](std::size_t bytes, std::uint64_t checksum) {
     auto call = partition.appendRequest();
     auto batch = call.initBatch();
     batch.setFirstSequence(1);
+    batch.setOpened(opened);
     batch.setCount(1);
     batch.initBlock(static_cast<unsigned>(bytes));
     batch.setChecksum(checksum);
@@ -255,6 +346,12 @@ TEST_F(Rpc, AppendsBeyondTheLimitsGetATypedAnswer) {
   const std::vector<std::byte> block(100);
   EXPECT_EQ(append(100, io::digest64(block, io::digest64(scalars))).code, ErrorCode{});
   EXPECT_EQ(host.calls.size(), 1u);
+  // It covers `opened`: a raised one might open a dropped session again.
+  opened = 7;
+  EXPECT_EQ(append(100, io::digest64(block, io::digest64(scalars))).code, ErrorCode::malformed);
+  EXPECT_EQ(append(100, io::digest64(block, io::digest64(scalars, opened))).code, ErrorCode{});
+  ASSERT_EQ(host.calls.size(), 2u);
+  EXPECT_EQ(std::get<AppendCall>(host.calls[1].body).opened, Index(7));
 }
 
 TEST_F(Rpc, TheClientRefusesWhatNoNodeTakes) {

@@ -83,6 +83,31 @@ interface Partition extends(Reader) {
   # Leader only (else NotLeader with a hint). Answers when all transactions of the batch are durable on a
   # quorum, or refused. Calls may be pipelined; those of one append session reach the log in the order of
   # their sequences if `ordered` is set.
+
+  resolve @1 (sessionHigh :UInt64, sessionLow :UInt64, opened :UInt64, sequence :UInt64) -> ResolveResult;
+  # What became of one transaction of an append session? For a client that lost track of it: it got no answer,
+  # or it starts again and finds in its own records that it had sent it. The parameters name the transaction as
+  # AppendBatch does. Leader only.
+  #
+  # If the transaction is committed, the answer says as what. Else it is *burned*: the log records that it never
+  # commits, whatever copies of it are still on their way, or repeated later; appending it is then refused
+  # (Refusal.burned). So the answer is final either way, and may be acted upon: after `burned` the same work
+  # may be appended again under another sequence, and happens once. A transaction that is on its way into the
+  # log is not burned: the answer waits for its outcome.
+  #
+  # Nothing is burned without being asked for, but by asking too early you burn what you may have wanted: a
+  # transaction that only might be lost is better appended again, under the same sequence. Answers when the
+  # outcome is durable on a quorum. A CallError says nothing of the transaction, which may be burned all the
+  # same: repeat the call, that is harmless. But Expired means that the outcome is forgotten, and no call can
+  # tell it any more.
+}
+
+struct ResolveResult {
+  union {
+    committed @0 :CommittedRun;  # of this one sequence: its count is 1
+    burned @1 :Void;             # it never commits
+    error @2 :CallError;         # not known
+  }
 }
 
 struct AppendBatch {
@@ -90,9 +115,11 @@ struct AppendBatch {
   # many calls.
   #
   # Exactly once: an append session is a number of 128 bits that the client draws at random and keeps; it is
-  # opened by its first append. Each transaction has a sequence in it: 1, 2, 3, … A sequence that is appended
-  # again, by a repeated call to any node, gives the original's outcome and nothing is written twice. The log
-  # remembers a window of sequences per session; older ones get Expired.
+  # opened by its first append or resolve. Each transaction has a sequence in it: 1, 2, 3, … A sequence that is
+  # appended again, by a repeated call to any node, gives the original's outcome and nothing is written twice.
+  # The log remembers the newest 16384 sequences of a session, so keep fewer outstanding; older ones get
+  # Expired. It drops sessions that were idle for long (a day of the log's time, unless the cluster says
+  # otherwise), or the longest when there are too many; appends of those get Expired too. See `opened`.
 
   sessionHigh @0 :UInt64;
   sessionLow @1 :UInt64;
@@ -100,8 +127,8 @@ struct AppendBatch {
   count @3 :UInt32;          # transactions in the block, 1 … 16384
   ordered @4 :Bool;
   # Append only directly behind sequence firstSequence - 1 of this session, else OutOfOrder with the sequence
-  # to go on from. So a pipelined stream keeps its order although calls get lost. Without it, each batch is on
-  # its own.
+  # to go on from. So a pipelined stream keeps its order although calls get lost; its transactions have no write
+  # and no read locks (Malformed), since a refusal would be a hole. Without it, each batch is on its own.
 
   block @5 :Data;
   # `count` records back to back, 3 MiB at most. A record (version 1), everything little-endian:
@@ -117,20 +144,73 @@ struct AppendBatch {
   #                   0: based on nothing
   #        24     16  XXH3-128 of the data, computed by the client, verified by readers, by nobody in between
   #        40      8  zero (intent of a multi-partition transaction)
-  #        48  16·(W+R+A)  lock keys: write locks, then read locks, then append locks;
-  #                   each a 128-bit hash of the key
+  #        48  16·(W+R+A)  locks: write locks, then read locks, then append locks; each is XXH3-128 of the
+  #                   cluster's id (NodeInfo.cluster, u64) followed by the bytes of its key
   #         …      D  data
   #         …         zeros up to a multiple of 8
+  #
+  # Locks make a transaction conditional: it commits only if nothing that its client had not applied has changed
+  # what it depends on. They hold for that decision only; nothing is ever held, and nothing is to be released.
+  # Keys are byte strings that the application chooses. A *write* lock says that the transaction changes the key
+  # and depends on its value; a *read* lock, that it depends on it; an *append* lock, that it changes the key
+  # whatever its value (adds to a list, to a counter). Whoever changed a key with an id above based_on, whether
+  # by this or another session, or earlier in this batch, conflicts with it:
+  #
+  #     earlier, id > based_on \ later   write     read      append
+  #     write                            conflict  conflict  ok
+  #     append                           conflict  conflict  ok
+  #     read                             ok        ok        ok
+  #
+  # Without locks a transaction is never in conflict, and never stands in the way of another. Two keys with the
+  # same hash can only cause a conflict that was none.
 
   checksum @6 :UInt64;
-  # XXH3 of the block, seeded with XXH3 (seed 0) of these 40 bytes: partition u32, count u32, sessionHigh u64,
-  # sessionLow u64, firstSequence u64, ordered as u64 (0 or 1). Malformed if it differs.
+  # XXH3 of the block, seeded with XXH3 (seeded with `opened`) of these 40 bytes: partition u32, count u32,
+  # sessionHigh u64, sessionLow u64, firstSequence u64, ordered as u64 (0 or 1). Malformed if it differs.
+
+  opened @7 :UInt64;
+  # An index of the partition's log that the client knew to be applied when it drew the session's number: 0 if it knew
+  # none, else the `limit` of an Expired that it got before. It belongs to the session: kept with the number, sent with
+  # each of its calls, and never raised.
+  #
+  # The log tells by it a new session, which it opens, from one that it has dropped, whose sequences may have
+  # been committed: those get Expired. Then draw a new session, with `limit` as its `opened`. What you had outstanding
+  # in the old one is forgotten: find out from the feed. 0 is always safe, and good for as long as the partition has
+  # dropped no session. A number too high, of a session that was dropped, may commit a transaction twice.
 }
 
 struct AppendResult {
   union {
-    committed @0 :List(CommittedRun);  # cover the batch's sequences in order
+    committed @0 :List(CommittedRun);  # what is committed; in order of sequences
     error @1 :CallError;               # nothing is known to be committed; repeat under the same sequences
+  }
+
+  refusals @2 :List(Refusal);
+  # What is not; in order of sequences. Unless there is an error, `committed` and `refusals` together cover the
+  # batch's sequences, each once. One transaction's refusal does not concern the others.
+}
+
+struct Refusal {
+  # Why one transaction did not commit.
+  sequence @0 :UInt64;
+  reason @1 :Reason;
+  lock @2 :UInt32;      # conflict: a lock's place in the record, from 0, through all three kinds
+  id @3 :UInt64;        # conflict, stale: see there
+
+  enum Reason {
+    none @0;            # never sent
+    conflict @1;
+    # Transaction `id`, committed and not applied by this client (`id` > based_on), changed the key of lock
+    # number `lock`. Nothing is left behind: apply the feed up to `id` at least, execute again on what you then
+    # know, and append the result, with its new based_on, under the same sequence. Of all attempts under one
+    # sequence at most one commits.
+
+    stale @2;
+    # based_on is too old to be judged: which keys were changed before `id` is forgotten. As for a conflict, but
+    # apply the feed up to `id` - 1 at least.
+
+    burned @3;
+    # It was resolved before (Partition.resolve) and never commits.
   }
 }
 
@@ -167,14 +247,17 @@ struct FeedBatch {
   #                 32         sections
   #   section        0      8  append session, high half
   #                  8      8  append session, low half
-  #                 16      8  sequence of the section's first transaction
-  #                 24      4  number of transactions
+  #                 16      8  first sequence
+  #                 24      4  number of sequences
   #                 28      4  bytes of records
-  #                 32      8  zero
+  #                 32      2  kind: 0 transactions, 1 burn
+  #                 34      2  flags: 1 opens its session; of no use to readers
+  #                 36      4  number of write and append locks of all its records
   #                 40         records, laid out as in AppendBatch.block
   #
   # A transaction's id and time are the entry's plus its position in the entry; its sequence is the section's
-  # plus its position in the section.
+  # plus its position in the section. A burn says that its sequences never commit: it has no records, and takes
+  # no ids.
 
   checksum @2 :UInt64;
   # Begin with sum = highWater; for each entry sum = XXH3 of the entry, seeded with sum.
@@ -193,7 +276,8 @@ enum ErrorCode {
   overloaded @2;        # nothing was done; try again after retryAfterNs
   tooLarge @3;          # above `limit`, in the unit of what was limited
   outOfOrder @4;        # `limit` is the sequence to go on from
-  expired @5;           # the session's window has passed this sequence: its outcome is forgotten
+  expired @5;           # the session was dropped, or its window has passed this sequence: the outcome is
+                        # forgotten; `limit` is what AppendBatch.opened of a session drawn now may be
   unauthorized @6;
   noSuchPartition @7;
   unavailable @8;       # no leader, a failed disk, or starting up: try again, here or elsewhere

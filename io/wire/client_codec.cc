@@ -2,15 +2,17 @@
 // u16 zero.
 //
 //   call
-//   1 append      flags 1 ordered; u32 group, u64 session high, u64 session low, u64 first, u32 count,
+//   1 append      flags 1 ordered; u32 group, u64 session high, u64 session low, u64 opened, u64 first, u32 count,
 //                 u32 size, u64 XXH3-64 of the block; the block is a blob
 //   2 feed        u32 group, u64 from, u32 bytes_max, u64 wait in ns
 //   3 high water  flags 1 linearizable; u32 group
 //   4 status      nothing
+//   5 resolve     u32 group, u64 session high, u64 session low, u64 opened, u64 sequence
 //
 //   reply
 //   1 error       u8 code, u64 hint, u64 retry_after in ns, u64 limit, text
-//   2 append      u32 count, then runs: u64 first, u32 count, u64 id, u64 time
+//   2 append      u32 count, then runs: u64 first, u32 count, u64 id, u64 time; u32 count, then refusals:
+//                 u64 sequence, u8 code, u32 lock, u64 id
 //   3 feed        u64 high water, u32 count, then entries: u32 size, u64 XXH3-64; payloads are blobs
 //   4 high water  u64 high water
 //   5 status      flags 1 ready; u64 node, u64 cluster, u64 incarnation, text version, text disk,
@@ -18,7 +20,10 @@
 //                 u32 group, u8 role, u64 term, u64 leader, u64 first, u64 last, u64 commit, u64 applied,
 //                 u64 high water, u64 sessions, u32 count, then peers:
 //                 u64 node, u64 match, u8 flags (1 connected)
+//   6 resolve     flags 1 committed, then its run, of one sequence; else burned, then nothing
 //   A text is u32 size and that many bytes.
+#include <iterator>
+
 #include "io/ports/assert.h"
 #include "io/ports/checksum.h"
 #include "io/wire/codec.h"
@@ -29,6 +34,7 @@ namespace reel::wire {
 namespace {
 
 constexpr std::size_t kRunBytes = 28;
+constexpr std::size_t kRefusalBytes = 21;
 constexpr std::size_t kFeedEntryBytes = 12;
 constexpr std::size_t kGroupBytes = 73;
 constexpr std::size_t kPeerBytes = 17;
@@ -39,11 +45,13 @@ std::uint8_t flags_of(const AppendCall& call) { return call.ordered ? 1 : 0; }
 std::uint8_t flags_of(const FeedCall&) { return 0; }
 std::uint8_t flags_of(const HighWaterCall& call) { return call.linearizable ? 1 : 0; }
 std::uint8_t flags_of(const StatusCall&) { return 0; }
+std::uint8_t flags_of(const ResolveCall&) { return 0; }
 
 void write_body(FieldWriter& out, const AppendCall& call) {
   out.u32(call.group.value);
   out.u64(call.session.high);
   out.u64(call.session.low);
+  out.u64(call.opened.value);
   out.u64(call.first.value);
   out.u32(call.count);
   out.u32(static_cast<std::uint32_t>(call.block.size()));
@@ -58,6 +66,13 @@ void write_body(FieldWriter& out, const FeedCall& call) {
 }
 void write_body(FieldWriter& out, const HighWaterCall& call) { out.u32(call.group.value); }
 void write_body(FieldWriter&, const StatusCall&) {}
+void write_body(FieldWriter& out, const ResolveCall& call) {
+  out.u32(call.group.value);
+  out.u64(call.session.high);
+  out.u64(call.session.low);
+  out.u64(call.opened.value);
+  out.u64(call.sequence.value);
+}
 
 Bytes read_blob(FieldReader& in, std::uint32_t size_max) {
   const std::uint32_t size = in.u32();
@@ -74,6 +89,7 @@ AppendCall read_append_call(FieldReader& in, std::uint8_t flags) {
   call.group = GroupId(in.u32());
   call.session.high = in.u64();
   call.session.low = in.u64();
+  call.opened = Index(in.u64());
   call.first = Sequence(in.u64());
   call.count = in.u32();
   call.block = read_blob(in, kAppendCallBytesMax);
@@ -89,8 +105,19 @@ FeedCall read_feed_call(FieldReader& in) {
   return call;
 }
 
+ResolveCall read_resolve_call(FieldReader& in) {
+  ResolveCall call;
+  call.group = GroupId(in.u32());
+  call.session.high = in.u64();
+  call.session.low = in.u64();
+  call.opened = Index(in.u64());
+  call.sequence = Sequence(in.u64());
+  return call;
+}
+
 ClientCall read_call(FieldReader& in) {
-  constexpr std::uint8_t kFlags[5] = {0, 1, 0, 1, 0};
+  constexpr std::uint8_t kFlags[] = {0, 1, 0, 1, 0, 0};
+  static_assert(std::size(kFlags) == std::variant_size_v<ClientCall> + 1);
   const std::uint8_t kind = in.u8();
   if (kind == 0 || kind > std::variant_size_v<ClientCall>) in.refuse("unknown call");
   const std::uint8_t flags = in.flags(in.failed() ? 0 : kFlags[kind]);
@@ -100,13 +127,14 @@ ClientCall read_call(FieldReader& in) {
     case 1: return read_append_call(in, flags);
     case 2: return read_feed_call(in);
     case 3: return HighWaterCall{GroupId(in.u32()), flags != 0};
-    default: return StatusCall{};
+    case 4: return StatusCall{};
+    default: return read_resolve_call(in);
   }
 }
 
 void add_body(io::Hasher& hasher, const AppendCall& call) {
-  hasher.add(call.group.value).add(call.session.high).add(call.session.low).add(call.first.value);
-  hasher.add(call.count).add(call.block.span());
+  hasher.add(call.group.value).add(call.session.high).add(call.session.low).add(call.opened.value);
+  hasher.add(call.first.value).add(call.count).add(call.block.span());
 }
 void add_body(io::Hasher& hasher, const FeedCall& call) {
   hasher.add(call.group.value).add(call.from.value).add(call.bytes_max);
@@ -114,10 +142,15 @@ void add_body(io::Hasher& hasher, const FeedCall& call) {
 }
 void add_body(io::Hasher& hasher, const HighWaterCall& call) { hasher.add(call.group.value); }
 void add_body(io::Hasher&, const StatusCall&) {}
+void add_body(io::Hasher& hasher, const ResolveCall& call) {
+  hasher.add(call.group.value).add(call.session.high).add(call.session.low).add(call.opened.value);
+  hasher.add(call.sequence.value);
+}
 
 // ---- replies
 
 std::uint8_t flags_of(const StatusResult& result) { return result.ready ? 1 : 0; }
+std::uint8_t flags_of(const ResolveResult& result) { return result.committed ? 1 : 0; }
 template <class Result>
 std::uint8_t flags_of(const Result&) {
   return 0;
@@ -130,13 +163,21 @@ void write_body(FieldWriter& out, const CallError& error) {
   out.u64(error.limit);
   out.text(error.text);
 }
+void write_run(FieldWriter& out, const CommittedRun& run) {
+  out.u64(run.first.value);
+  out.u32(run.count);
+  out.u64(run.id.value);
+  out.u64(run.time);
+}
 void write_body(FieldWriter& out, const AppendResult& result) {
   out.u32(static_cast<std::uint32_t>(result.runs.size()));
-  for (const CommittedRun& run : result.runs) {
-    out.u64(run.first.value);
-    out.u32(run.count);
-    out.u64(run.id.value);
-    out.u64(run.time);
+  for (const CommittedRun& run : result.runs) write_run(out, run);
+  out.u32(static_cast<std::uint32_t>(result.refusals.size()));
+  for (const Refusal& refusal : result.refusals) {
+    out.u64(refusal.sequence.value);
+    out.u8(static_cast<std::uint8_t>(refusal.code));
+    out.u32(refusal.lock);
+    out.u64(refusal.id.value);
   }
 }
 void write_body(FieldWriter& out, const FeedResult& result) {
@@ -149,6 +190,9 @@ void write_body(FieldWriter& out, const FeedResult& result) {
   }
 }
 void write_body(FieldWriter& out, const HighWaterResult& result) { out.u64(result.high_water.value); }
+void write_body(FieldWriter& out, const ResolveResult& result) {
+  if (result.committed) write_run(out, *result.committed);
+}
 
 void write_group(FieldWriter& out, const GroupStatus& group) {
   out.u32(group.group.value);
@@ -192,18 +236,38 @@ CallError read_error(FieldReader& in) {
   return error;
 }
 
+CommittedRun read_run(FieldReader& in) {
+  CommittedRun run;
+  run.first = Sequence(in.u64());
+  run.count = in.u32();
+  run.id = TxnId(in.u64());
+  run.time = in.u64();
+  return run;
+}
+
+Refusal read_refusal(FieldReader& in) {
+  Refusal refusal;
+  refusal.sequence = Sequence(in.u64());
+  refusal.code = static_cast<RefusalCode>(in.u8());
+  refusal.lock = in.u32();
+  refusal.id = TxnId(in.u64());
+  return refusal;
+}
+
 AppendResult read_append_result(FieldReader& in) {
   AppendResult result;
-  const std::uint32_t count = in.count(kAppendCallCountMax, kRunBytes);
-  result.runs.reserve(count);
-  for (std::uint32_t i = 0; i < count && !in.failed(); ++i) {
-    CommittedRun run;
-    run.first = Sequence(in.u64());
-    run.count = in.u32();
-    run.id = TxnId(in.u64());
-    run.time = in.u64();
-    result.runs.push_back(run);
-  }
+  const std::uint32_t runs = in.count(kAppendCallCountMax, kRunBytes);
+  result.runs.reserve(runs);
+  for (std::uint32_t i = 0; i < runs && !in.failed(); ++i) result.runs.push_back(read_run(in));
+  const std::uint32_t refusals = in.count(kAppendCallCountMax, kRefusalBytes);
+  result.refusals.reserve(refusals);
+  for (std::uint32_t i = 0; i < refusals && !in.failed(); ++i) result.refusals.push_back(read_refusal(in));
+  return result;
+}
+
+ResolveResult read_resolve_result(FieldReader& in, std::uint8_t flags) {
+  ResolveResult result;
+  if (flags != 0) result.committed = read_run(in);
   return result;
 }
 
@@ -260,7 +324,8 @@ StatusResult read_status(FieldReader& in, std::uint8_t flags) {
 }
 
 ClientReply read_reply(FieldReader& in) {
-  constexpr std::uint8_t kFlags[6] = {0, 0, 0, 0, 0, 1};
+  constexpr std::uint8_t kFlags[] = {0, 0, 0, 0, 0, 1, 1};
+  static_assert(std::size(kFlags) == std::variant_size_v<ClientReply> + 1);
   const std::uint8_t kind = in.u8();
   if (kind == 0 || kind > std::variant_size_v<ClientReply>) in.refuse("unknown reply");
   const std::uint8_t flags = in.flags(in.failed() ? 0 : kFlags[kind]);
@@ -271,7 +336,8 @@ ClientReply read_reply(FieldReader& in) {
     case 2: return read_append_result(in);
     case 3: return read_feed_result(in);
     case 4: return HighWaterResult{TxnId(in.u64())};
-    default: return read_status(in, flags);
+    case 5: return read_status(in, flags);
+    default: return read_resolve_result(in, flags);
   }
 }
 
@@ -284,9 +350,15 @@ void add_body(io::Hasher& hasher, const CallError& error) {
   hasher.add(static_cast<std::uint64_t>(error.retry_after.ns)).add(error.limit);
   add_text(hasher, error.text);
 }
+void add_run(io::Hasher& hasher, const CommittedRun& run) {
+  hasher.add(run.first.value).add(run.count).add(run.id.value).add(run.time);
+}
 void add_body(io::Hasher& hasher, const AppendResult& result) {
-  for (const CommittedRun& run : result.runs) {
-    hasher.add(run.first.value).add(run.count).add(run.id.value).add(run.time);
+  hasher.add(result.runs.size());
+  for (const CommittedRun& run : result.runs) add_run(hasher, run);
+  for (const Refusal& refusal : result.refusals) {
+    hasher.add(refusal.sequence.value).add(static_cast<std::uint64_t>(refusal.code));
+    hasher.add(refusal.lock).add(refusal.id.value);
   }
 }
 void add_body(io::Hasher& hasher, const FeedResult& result) {
@@ -294,6 +366,9 @@ void add_body(io::Hasher& hasher, const FeedResult& result) {
   for (const Bytes& entry : result.entries) hasher.add(entry.span());
 }
 void add_body(io::Hasher& hasher, const HighWaterResult& result) { hasher.add(result.high_water.value); }
+void add_body(io::Hasher& hasher, const ResolveResult& result) {
+  if (result.committed) add_run(hasher, *result.committed);
+}
 void add_body(io::Hasher& hasher, const GroupStatus& group) {
   hasher.add((std::uint64_t{group.group.value} << 8) | static_cast<std::uint64_t>(group.role));
   hasher.add(group.term.value).add(group.leader.value).add(group.first.value).add(group.last.value);
@@ -342,12 +417,14 @@ std::uint64_t digest_of(const Message& message) {
 
 std::size_t size_of(const ClientCall& call) {
   const auto* append = std::get_if<AppendCall>(&call);
-  return kFrameHeaderBytes + (append == nullptr ? 32 : 52 + append->block.size());
+  return kFrameHeaderBytes + (append == nullptr ? 32 : 60 + append->block.size());
 }
 
 std::size_t size_of(const ClientReply& reply) {
   std::size_t bytes = kFrameHeaderBytes + 32;
-  if (const auto* append = std::get_if<AppendResult>(&reply)) bytes += append->runs.size() * kRunBytes;
+  if (const auto* append = std::get_if<AppendResult>(&reply)) {
+    bytes += append->runs.size() * kRunBytes + append->refusals.size() * kRefusalBytes;
+  }
   if (const auto* feed = std::get_if<FeedResult>(&reply)) {
     for (const Bytes& entry : feed->entries) bytes += kFeedEntryBytes + entry.size();
   }
@@ -382,7 +459,8 @@ std::expected<ClientReply, std::string> decode_client_reply(const Bytes& frame) 
 std::uint64_t digest(const ClientCall& call) { return digest_of(call); }
 std::uint64_t digest(const ClientReply& reply) { return digest_of(reply); }
 
-// XXH3-64 of the call's scalars as 40 little-endian bytes seeds XXH3-64 of the block.
+// XXH3-64 of the call's scalars as 40 little-endian bytes seeds XXH3-64 of the block. Their own seed is `opened`,
+// which was added later: a caller that does not know it leaves it 0, and its checksums stay right.
 std::uint64_t checksum_of(const AppendCall& call) {
   FieldWriter scalars;
   scalars.u32(call.group.value - 1);  // the partition
@@ -391,7 +469,7 @@ std::uint64_t checksum_of(const AppendCall& call) {
   scalars.u64(call.session.low);
   scalars.u64(call.first.value);
   scalars.u64(call.ordered ? 1 : 0);
-  return io::digest64(call.block.span(), io::digest64(scalars.fields()));
+  return io::digest64(call.block.span(), io::digest64(scalars.fields(), call.opened.value));
 }
 
 std::uint64_t checksum_of(const FeedResult& result) {

@@ -99,8 +99,12 @@ TEST(Codec, SizeEstimatesAreNearTheTruth) {
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
     const io::Parcel batch = parcel(sample_batch(seed));
     EXPECT_NEAR(static_cast<double>(batch.size()), static_cast<double>(batch.encode().size()), 300);
-    const io::Parcel call = parcel(sample_call(seed, 0));
-    EXPECT_NEAR(static_cast<double>(call.size()), static_cast<double>(call.encode().size()), 100);
+    for (std::uint64_t which = 0; which < kCalls; ++which) {
+      const io::Parcel call = parcel(sample_call(seed, which));
+      EXPECT_NEAR(static_cast<double>(call.size()), static_cast<double>(call.encode().size()), 100);
+    }
+    const io::Parcel result = parcel(sample_reply(seed, 1));
+    EXPECT_NEAR(static_cast<double>(result.size()), static_cast<double>(result.encode().size()), 100);
   }
 }
 
@@ -198,6 +202,55 @@ TEST(Codec, OversizedCallsAreRefused) {
   FeedCall feed;
   feed.bytes_max = kFeedCallBytesMax + 1;
   EXPECT_FALSE(decode_client_call(encode(ClientCall(feed))));
+  ResolveCall resolve;
+  resolve.sequence = Sequence(kCounterMax);
+  EXPECT_TRUE(decode_client_call(encode(ClientCall(resolve))));
+  ++resolve.sequence;
+  EXPECT_FALSE(decode_client_call(encode(ClientCall(resolve))));
+}
+
+TEST(Codec, CountsOfRefusalsAreCheckedBeforeMemoryIsTaken) {
+  // The second list of a reply must not be taken at its word because the first one was honest.
+  const auto announced = [](std::uint32_t refusals) {
+    FieldWriter fields;
+    fields.u8(2);  // append
+    fields.u8(0);
+    fields.u16(0);
+    fields.u32(0);  // runs
+    fields.u32(refusals);
+    return decode_client_reply(fields.frame(Kind::client_reply));
+  };
+  EXPECT_TRUE(announced(0));
+  EXPECT_EQ(announced(kAppendCallCountMax + 1).error(), "more items than allowed");
+  EXPECT_EQ(announced(kAppendCallCountMax).error(), "more items than the frame holds");
+}
+
+TEST(Limits, OutcomesOutOfShapeAreRefused) {
+  // A client that believed an outcome of nothing, or looked up a lock by an unchecked number, would act on noise.
+  AppendResult result;
+  result.refusals.resize(1);
+  const auto with = [&](RefusalCode code, std::uint32_t lock) {
+    result.refusals[0].code = code;
+    result.refusals[0].lock = lock;
+    return check(ClientReply(result)).has_value();
+  };
+  EXPECT_TRUE(with(RefusalCode::conflict, kTransactionLocksMax - 1));
+  EXPECT_TRUE(with(RefusalCode::burned, 0));
+  EXPECT_FALSE(with(RefusalCode::conflict, kTransactionLocksMax));
+  EXPECT_FALSE(with(RefusalCode{0}, 0));
+  EXPECT_FALSE(with(RefusalCode{4}, 0));
+  // More outcomes than a call has sequences.
+  result.refusals.assign(kAppendCallCountMax, Refusal{Sequence(1), RefusalCode::burned, 0, TxnId(0)});
+  EXPECT_TRUE(check(ClientReply(result)));
+  result.runs.resize(1);
+  EXPECT_FALSE(check(ClientReply(result)));
+  // A resolve is about one sequence.
+  ResolveResult resolved;
+  EXPECT_TRUE(check(ClientReply(resolved)));
+  for (const std::uint32_t count : {0u, 1u, 2u}) {
+    resolved.committed = CommittedRun{Sequence(7), count, TxnId(3), 4};
+    EXPECT_EQ(check(ClientReply(resolved)).has_value(), count == 1) << count;
+  }
 }
 
 TEST(Limits, AppendRequestsOutOfShapeAreRefused) {
@@ -229,16 +282,39 @@ TEST(Digest, EveryFieldCounts) {
   std::vector<std::uint64_t> seen;
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     seen.push_back(digest(sample_batch(seed)));
-    for (std::uint64_t which = 0; which + 1 < kCalls; ++which)
-      seen.push_back(digest(sample_call(seed, which)));
+    for (std::uint64_t which = 0; which < kCalls; ++which) {
+      const ClientCall call = sample_call(seed, which);
+      if (!std::holds_alternative<StatusCall>(call)) seen.push_back(digest(call));  // they are all the same
+    }
     for (std::uint64_t which = 0; which < kReplies; ++which)
       seen.push_back(digest(sample_reply(seed, which)));
   }
   const std::size_t all = seen.size();
   std::sort(seen.begin(), seen.end());
   seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
-  // Feeds and high-water calls of few bits may truly be equal; empty append results are.
-  EXPECT_GT(seen.size(), all - 300);
+  // High-water calls of few bits may truly be equal; empty append results and burned requests are.
+  EXPECT_GT(seen.size(), all - 400);
+}
+
+TEST(Digest, RunsAndRefusalsAreToldApart) {
+  // The same numbers say "committed" in one list and "never committed" in the other.
+  AppendResult result;
+  result.runs.push_back({Sequence(5), 1, TxnId(2), 9});
+  result.refusals.push_back({Sequence(6), RefusalCode::conflict, 1, TxnId(3)});
+  const auto differs = [&](auto change) {
+    AppendResult other = result;
+    change(other);
+    return digest(ClientReply(other)) != digest(ClientReply(result));
+  };
+  EXPECT_TRUE(differs([](AppendResult& r) { ++r.refusals[0].sequence; }));
+  EXPECT_TRUE(differs([](AppendResult& r) { r.refusals[0].code = RefusalCode::burned; }));
+  EXPECT_TRUE(differs([](AppendResult& r) { ++r.refusals[0].lock; }));
+  EXPECT_TRUE(differs([](AppendResult& r) { ++r.refusals[0].id; }));
+  AppendResult committed;
+  committed.runs.push_back({Sequence(5), 1, TxnId(2), 9});
+  AppendResult refused;
+  refused.refusals.push_back({Sequence(5), RefusalCode::conflict, 2, TxnId(9)});
+  EXPECT_NE(digest(ClientReply(committed)), digest(ClientReply(refused)));
 }
 
 TEST(Checksums, ChangeWithEveryField) {
@@ -255,15 +331,21 @@ TEST(Checksums, ChangeWithEveryField) {
   EXPECT_TRUE(differs([](AppendCall& c) { c.ordered = !c.ordered; }));
   EXPECT_TRUE(differs([](AppendCall& c) { ++c.session.low; }));
   EXPECT_TRUE(differs([](AppendCall& c) { ++c.session.high; }));
+  EXPECT_TRUE(differs([](AppendCall& c) { ++c.opened; }));
   EXPECT_TRUE(differs([](AppendCall& c) { c.block = Bytes::copy_of(std::string_view("x")); }));
 }
 
 TEST(Golden, TheFormatDoesNotChangeUnnoticed) {
   // Recorded traces hold these frames: a changed layout needs a new version, not a new constant here.
   const auto sum = [](const Bytes& frame) { return io::digest64(frame.span()); };
-  EXPECT_EQ(sum(encode(sample_batch(1))), 11332549215496129978u);
-  EXPECT_EQ(sum(encode(sample_call(1, 0))), 13083198129183954076u);
-  EXPECT_EQ(sum(encode(sample_reply(1, 4))), 14144029147345835394u);
+  // Version 2: appends say when their session was drawn and may be refused one by one; requests are resolved.
+  static_assert(kVersion == 2);
+  EXPECT_EQ(sum(encode(sample_batch(1))), 8110361505560804530u);
+  EXPECT_EQ(sum(encode(sample_call(1, 0))), 1880082539150565877u);
+  EXPECT_EQ(sum(encode(sample_call(1, 4))), 5982223123156857440u);
+  EXPECT_EQ(sum(encode(sample_reply(1, 1))), 13490064716480802880u);
+  EXPECT_EQ(sum(encode(sample_reply(1, 4))), 923484719206971736u);
+  EXPECT_EQ(sum(encode(sample_reply(1, 5))), 4710000669629155254u);
 }
 
 }  // namespace

@@ -24,7 +24,7 @@
 
 namespace reel::wire {
 
-inline constexpr std::uint8_t kVersion = 1;
+inline constexpr std::uint8_t kVersion = 2;
 inline constexpr std::size_t kFrameHeaderBytes = 16;
 
 enum class Kind : std::uint8_t { peer_batch = 1, client_call = 2, client_reply = 3 };

@@ -49,9 +49,12 @@ TEST(Frame, ForeignFramesAreRefusedByNameAndVersion) {
   const io::Bytes frame = out.frame(Kind::client_call);
   EXPECT_FALSE(FieldReader::open(frame, Kind::client_reply));
   std::vector<std::byte> copy(frame.span().begin(), frame.span().end());
-  copy[0] = std::byte{2};
-  EXPECT_EQ(FieldReader::open(io::Bytes::copy_of(copy), Kind::client_call).error(),
-            "frame has an unknown version");
+  for (const int foreign : {0, kVersion - 1, kVersion + 1, 255}) {
+    copy[0] = static_cast<std::byte>(foreign);
+    const auto in = FieldReader::open(io::Bytes::copy_of(copy), Kind::client_call);
+    ASSERT_FALSE(in) << foreign;
+    EXPECT_EQ(in.error(), "frame has an unknown version");
+  }
 }
 
 TEST(Frame, LongTextsAreCut) {

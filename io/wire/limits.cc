@@ -41,6 +41,11 @@ Verdict check_call(const FeedCall& call) {
 Verdict check_call(const HighWaterCall&) { return {}; }
 Verdict check_call(const StatusCall&) { return {}; }
 
+Verdict check_call(const ResolveCall& call) {
+  if (call.sequence.value > kCounterMax) return refuse("resolve has an impossible sequence");
+  return {};
+}
+
 Verdict check_reply(const CallError& error) {
   if (error.code < ErrorCode::not_leader || error.code > ErrorCode::malformed)
     return refuse("unknown error code");
@@ -48,7 +53,23 @@ Verdict check_reply(const CallError& error) {
 }
 
 Verdict check_reply(const AppendResult& result) {
-  if (result.runs.size() > kAppendCallCountMax) return refuse("append result has too many runs");
+  // Each is about another sequence of the call.
+  if (result.runs.size() + result.refusals.size() > kAppendCallCountMax) {
+    return refuse("append result has too many outcomes");
+  }
+  for (const Refusal& refusal : result.refusals) {
+    if (refusal.code < RefusalCode::conflict || refusal.code > RefusalCode::burned) {
+      return refuse("unknown refusal code");
+    }
+    if (refusal.lock >= kTransactionLocksMax) return refuse("refusal names an impossible lock");
+  }
+  return {};
+}
+
+Verdict check_reply(const ResolveResult& result) {
+  if (result.committed && result.committed->count != 1) {
+    return refuse("resolve result is not about one sequence");
+  }
   return {};
 }
 

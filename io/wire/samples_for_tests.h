@@ -122,6 +122,7 @@ inline ClientCall sample_call(std::uint64_t seed, std::uint64_t which) {
       call.count = static_cast<std::uint32_t>(draw.below(100));
       call.ordered = draw.flag();
       call.block = draw.bytes(2000);
+      call.opened = Index(draw.u64());
       return call;
     }
     case 1: {
@@ -133,7 +134,16 @@ inline ClientCall sample_call(std::uint64_t seed, std::uint64_t which) {
       return call;
     }
     case 2: return HighWaterCall{group, draw.flag()};
-    default: return StatusCall{};
+    case 3: return StatusCall{};
+    default: {
+      ResolveCall call;
+      call.group = group;
+      call.session.high = draw.u64();
+      call.session.low = draw.u64();
+      call.opened = Index(draw.u64());
+      call.sequence = Sequence(1 + draw.below(1u << 20));
+      return call;
+    }
   }
 }
 
@@ -175,6 +185,24 @@ inline StatusResult sample_status(Draw& draw) {
   return result;
 }
 
+inline CommittedRun sample_run(Draw& draw) {
+  CommittedRun run;
+  run.first = Sequence(draw.u64());
+  run.count = static_cast<std::uint32_t>(draw.u64());
+  run.id = TxnId(draw.u64());
+  run.time = draw.u64();
+  return run;
+}
+
+inline Refusal sample_refusal(Draw& draw) {
+  Refusal refusal;
+  refusal.sequence = Sequence(draw.u64());
+  refusal.code = static_cast<RefusalCode>(1 + draw.below(3));
+  refusal.lock = static_cast<std::uint32_t>(draw.below(kTransactionLocksMax));
+  refusal.id = TxnId(draw.u64());
+  return refusal;
+}
+
 inline ClientReply sample_reply(std::uint64_t seed, std::uint64_t which) {
   Draw draw(seed);
   switch (which) {
@@ -189,13 +217,9 @@ inline ClientReply sample_reply(std::uint64_t seed, std::uint64_t which) {
     }
     case 1: {
       AppendResult result;
+      for (std::uint64_t left = draw.below(5); left > 0; --left) result.runs.push_back(sample_run(draw));
       for (std::uint64_t left = draw.below(5); left > 0; --left) {
-        CommittedRun run;
-        run.first = Sequence(draw.u64());
-        run.count = static_cast<std::uint32_t>(draw.u64());
-        run.id = TxnId(draw.u64());
-        run.time = draw.u64();
-        result.runs.push_back(run);
+        result.refusals.push_back(sample_refusal(draw));
       }
       return result;
     }
@@ -206,7 +230,14 @@ inline ClientReply sample_reply(std::uint64_t seed, std::uint64_t which) {
       return result;
     }
     case 3: return HighWaterResult{TxnId(draw.u64())};
-    default: return sample_status(draw);
+    case 4: return sample_status(draw);
+    default: {
+      ResolveResult result;  // half of them: burned
+      if (!draw.flag()) return result;
+      result.committed = sample_run(draw);
+      result.committed->count = 1;
+      return result;
+    }
   }
 }
 

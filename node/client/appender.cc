@@ -65,6 +65,7 @@ void Appender::send(Chunk& chunk, const io::Now& now, Calls& out) {
   AppendCall call;
   call.group = options_.group;
   call.session = options_.session;
+  call.opened = options_.opened;
   call.first = chunk.first;
   call.count = chunk.count;
   call.ordered = options_.ordered;
@@ -82,7 +83,7 @@ Appender::Chunk* Appender::find(io::CallId call) {
 }
 
 bool Appender::on_reply(io::CallId call, const ClientReply& reply, const io::Now& now, Calls& out,
-                        std::vector<CommittedRun>& outcomes) {
+                        AppendResult& outcomes) {
   Chunk* chunk = find(call);
   if (chunk == nullptr || call.value == 0) return false;
   const auto* result = std::get_if<AppendResult>(&reply);
@@ -94,13 +95,14 @@ bool Appender::on_reply(io::CallId call, const ClientReply& reply, const io::Now
     on_error(error == nullptr ? impossible : *error, now, out);
     return true;
   }
-  std::uint64_t covered = 0;
+  std::uint64_t covered = result->refusals.size();
   for (const CommittedRun& run : result->runs) covered += run.count;
   if (covered != chunk->count) {
     fall_back(NodeId(), options_.backoff_min, now, out);
     return true;
   }
-  outcomes.insert(outcomes.end(), result->runs.begin(), result->runs.end());
+  outcomes.runs.insert(outcomes.runs.end(), result->runs.begin(), result->runs.end());
+  outcomes.refusals.insert(outcomes.refusals.end(), result->refusals.begin(), result->refusals.end());
   chunk->done = true;
   chunk->call = io::CallId(0);
   --in_flight_;

@@ -28,6 +28,7 @@ struct AppenderOptions {
   std::vector<NodeId> nodes;  // whom to ask; not empty
   GroupId group{1};
   SessionId session;  // drawn at random by the application
+  Index opened;       // AppendCall::opened
   bool ordered = true;
   Sequence first{1};                     // > 1: goes on with a session that was used before, behind its
                                          // answered requests; unanswered ones are submitted again, unchanged
@@ -52,9 +53,9 @@ class Appender {
 
   // Sends what may be sent. Call once after submits, replies and wakes.
   void pump(const io::Now& now, Calls& out);
-  // True if the call was this appender's. Outcomes go to `outcomes`, in order of sequence when ordered.
+  // True if the call was this appender's. Outcomes are added to `outcomes`, in order of sequence when ordered.
   bool on_reply(io::CallId call, const ClientReply& reply, const io::Now& now, Calls& out,
-                std::vector<CommittedRun>& outcomes);
+                AppendResult& outcomes);
   bool on_failed(io::CallId call, const io::Now& now, Calls& out);
   // When pump() must be called again at the latest.
   io::Instant deadline() const;

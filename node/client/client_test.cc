@@ -21,7 +21,7 @@ AppenderOptions options() {
 const AppendCall& append_of(const OutgoingCall& call) { return std::get<AppendCall>(call.body); }
 
 AppendResult result_of(const AppendCall& call, std::uint64_t id) {
-  return {{{call.first, call.count, TxnId(id), 1}}};
+  return {.runs = {{call.first, call.count, TxnId(id), 1}}, .refusals = {}};
 }
 
 CallError error(ErrorCode code, std::uint64_t hint = 0) {
@@ -35,7 +35,7 @@ CallError error(ErrorCode code, std::uint64_t hint = 0) {
 TEST(Appender, SendsOneCallUntilOneSucceeds) {
   Appender appender(options());
   Calls calls;
-  std::vector<CommittedRun> outcomes;
+  AppendResult outcomes;
   for (int i = 0; i < 8; ++i) appender.submit({});
   appender.pump(at(0), calls);
   ASSERT_EQ(calls.calls().size(), 1u);
@@ -69,7 +69,7 @@ TEST(Appender, RepeatsTheSameSequencesAfterATimeout) {
 TEST(Appender, FollowsTheFirstHintAtOnceAndLaterOnesSlowly) {
   Appender appender(options());
   Calls calls;
-  std::vector<CommittedRun> outcomes;
+  AppendResult outcomes;
   appender.submit({});
   appender.pump(at(0), calls);
   OutgoingCall call = calls.calls()[0];
@@ -90,7 +90,7 @@ TEST(Appender, FollowsTheFirstHintAtOnceAndLaterOnesSlowly) {
 TEST(Appender, GoesBackToTheHole) {
   Appender appender(options());
   Calls calls;
-  std::vector<CommittedRun> outcomes;
+  AppendResult outcomes;
   for (int i = 0; i < 8; ++i) appender.submit({});
   appender.pump(at(0), calls);
   OutgoingCall first = calls.calls()[0];
@@ -110,7 +110,7 @@ TEST(Appender, GoesBackToTheHole) {
 TEST(Appender, StopsAtAFinalRefusal) {
   Appender appender(options());
   Calls calls;
-  std::vector<CommittedRun> outcomes;
+  AppendResult outcomes;
   appender.submit({});
   appender.pump(at(0), calls);
   appender.on_reply(calls.calls()[0].call, error(ErrorCode::unauthorized), at(1), calls, outcomes);

@@ -1,6 +1,7 @@
 #include "node/client/driver.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace reel::client {
 
@@ -47,10 +48,10 @@ void Driver::on_call_failed(io::CallId call) {
 
 // Tells the program what came, lets it submit more, and sends.
 void Driver::settle() {
-  if (!outcomes_.empty()) {
-    std::vector<CommittedRun> outcomes;
-    outcomes.swap(outcomes_);
-    on_committed(outcomes);
+  if (!outcomes_.runs.empty() || !outcomes_.refusals.empty()) {
+    const AppendResult outcomes = std::exchange(outcomes_, {});
+    if (!outcomes.runs.empty()) on_committed(outcomes.runs);
+    if (!outcomes.refusals.empty()) on_refused(outcomes.refusals);
   }
   for (std::size_t i = 0; i < readers_.size(); ++i) {
     readers_[i]->drain([this](const log::Transaction& transaction) { on_transaction(transaction); });

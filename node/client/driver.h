@@ -21,6 +21,7 @@ class Driver : public io::Host {
 
   // ---- for the program
   virtual void on_committed(const std::vector<CommittedRun>&) {}
+  virtual void on_refused(const std::vector<Refusal>&) {}  // by the lock rule, or burned
   virtual void on_transaction(const log::Transaction&) {}  // of any reader, in its order
   virtual void on_progress() {}  // after each turn: failures, room to submit, being caught up
   // An answer to a call that the program made itself with call().
@@ -52,7 +53,7 @@ class Driver : public io::Host {
   Calls calls_;
   std::optional<Appender> appender_;
   std::vector<std::unique_ptr<Reader>> readers_;
-  std::vector<CommittedRun> outcomes_;
+  AppendResult outcomes_;
   io::Instant alarm_ = io::kNever;
 };
 

@@ -24,20 +24,39 @@ std::expected<void, std::string_view> LogState::apply(const EntryIdentity& ident
   TxnId id = entry->header.first_id;
   std::uint64_t time = entry->header.time;
   for (const SectionView& section : entry->sections) {
-    Session* session = sessions_.open(section.header.session);
-    REEL_ASSERT(session != nullptr);
-    if (session == nullptr) return std::unexpected("session table overflow");
-    session->commit({section.header.first, section.header.transactions, id, time});
-    hasher.add(section.header.session.low).add(section.header.first.value).add(id.value).add(time);
-    id += section.header.transactions;
-    time += section.header.transactions;
+    const SectionHeader& header = section.header;
+    const TxnId behind = id + header.transactions();
+    if (header.changes > 0 && !change_keys(section, id))
+      return std::unexpected("section with other locks than it says");
+    if (Session* session = sessions_.use(header.session, header.opens, time, identity.index)) {
+      session->decide({header.first, header.count, header.kind == SectionKind::burn, id, time});
+    }
+    hasher.add(header.session.low).add(header.first.value).add(id.value).add(time);
+    time += behind - id;
+    id = behind;
   }
   hasher.add(identity.checksum.low);
   applied_ = identity.index;
   next_id_ = id;
-  if (entry->header.transactions > 0) last_time_ = time - 1;
+  last_time_ = std::max(entry->header.time, time - 1);
   digest_ = hasher.value();
   return {};
+}
+
+bool LogState::change_keys(const SectionView& section, TxnId id) {
+  std::span<const std::byte> rest = section.records;
+  std::uint32_t left = section.header.changes;
+  for (std::uint32_t i = 0; i < section.header.count; ++i, ++id) {
+    const auto record = parse_record(rest);
+    if (!record) return false;
+    rest = rest.subspan(record->size);
+    for (std::uint32_t lock = 0; lock < record->lock_count(); ++lock) {
+      if (!record->lock_is_changed(lock)) continue;
+      if (left-- == 0) return false;
+      locks_.change(record->lock(lock), id);
+    }
+  }
+  return left == 0;
 }
 
 Index LogState::entry_of(TxnId id) const {

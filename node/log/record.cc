@@ -1,5 +1,7 @@
 #include "node/log/record.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "io/ports/assert.h"
@@ -10,6 +12,18 @@ namespace {
 
 using io::load;
 using io::store;
+
+constexpr std::uint16_t kSectionOpens = 1;
+
+// A section that contradicts itself.
+bool impossible(const SectionHeader& header, std::uint16_t kind, std::uint16_t flags,
+                std::size_t bytes_left) {
+  if (header.count == 0 || header.first.value == 0 || header.bytes > bytes_left) return true;
+  if (kind > static_cast<std::uint16_t>(SectionKind::burn) || (flags & ~kSectionOpens) != 0) return true;
+  if (header.kind == SectionKind::burn) return header.bytes != 0 || header.changes != 0;
+  return std::size_t{header.count} * kRecordHeaderBytes > header.bytes ||
+         std::size_t{header.changes} * kLockBytes > header.bytes;
+}
 
 constexpr std::size_t padded(std::size_t size) { return (size + 7) & ~std::size_t{7}; }
 
@@ -22,6 +36,19 @@ void write_locks(std::byte*& to, std::span<const LockKey> keys) {
 }
 
 }  // namespace
+
+LockKey lock_key(std::string_view key, std::uint64_t cluster) {
+  std::array<std::byte, 8> prefix{};
+  store<std::uint64_t>(prefix.data(), cluster);
+  const Checksum hash = io::checksum(prefix, std::as_bytes(std::span(key.data(), key.size())));
+  return {hash.low, hash.high};
+}
+
+LockKey RecordView::lock(std::uint32_t number) const {
+  REEL_ASSERT(number < lock_count());
+  const std::byte* at = locks.data() + std::size_t{number} * kLockBytes;
+  return {load<std::uint64_t>(at), load<std::uint64_t>(at + 8)};
+}
 
 std::size_t record_bytes(const TransactionInput& transaction) {
   const std::size_t locks =
@@ -80,14 +107,19 @@ std::optional<RecordView> parse_record(std::span<const std::byte> bytes) {
   return view;
 }
 
-bool well_formed(std::span<const std::byte> block, std::uint32_t count) {
-  if (block.size() < std::size_t{count} * kRecordHeaderBytes) return false;
+std::optional<Survey> survey(std::span<const std::byte> block, std::uint32_t count) {
+  if (block.size() < std::size_t{count} * kRecordHeaderBytes) return std::nullopt;
+  Survey found;
   for (std::uint32_t i = 0; i < count; ++i) {
     const auto record = parse_record(block);
-    if (!record) return false;
+    if (!record) return std::nullopt;
+    found.locks += record->lock_count();
+    found.checked += std::uint32_t{record->write_locks} + record->read_locks;
+    found.based_on = std::max(found.based_on, record->based_on);
     block = block.subspan(record->size);
   }
-  return block.empty();
+  if (!block.empty()) return std::nullopt;
+  return found;
 }
 
 std::size_t prefix_bytes(std::span<const std::byte> block, std::uint32_t count) {
@@ -114,9 +146,11 @@ void write_section_header(std::span<std::byte, kSectionHeaderBytes> out, const S
   store<std::uint64_t>(out.data(), header.session.high);
   store<std::uint64_t>(out.data() + 8, header.session.low);
   store<std::uint64_t>(out.data() + 16, header.first.value);
-  store<std::uint32_t>(out.data() + 24, header.transactions);
+  store<std::uint32_t>(out.data() + 24, header.count);
   store<std::uint32_t>(out.data() + 28, header.bytes);
-  store<std::uint64_t>(out.data() + 32, 0);
+  store<std::uint16_t>(out.data() + 32, static_cast<std::uint16_t>(header.kind));
+  store<std::uint16_t>(out.data() + 34, header.opens ? kSectionOpens : 0);
+  store<std::uint32_t>(out.data() + 36, header.changes);
 }
 
 std::expected<EntryView, std::string_view> parse_entry(std::span<const std::byte> payload) {
@@ -140,16 +174,20 @@ std::expected<EntryView, std::string_view> parse_entry(std::span<const std::byte
     SectionView one;
     one.header.session = {load<std::uint64_t>(section), load<std::uint64_t>(section + 8)};
     one.header.first = Sequence(load<std::uint64_t>(section + 16));
-    one.header.transactions = load<std::uint32_t>(section + 24);
+    one.header.count = load<std::uint32_t>(section + 24);
     one.header.bytes = load<std::uint32_t>(section + 28);
+    const auto kind = load<std::uint16_t>(section + 32);
+    const auto flags = load<std::uint16_t>(section + 34);
+    one.header.kind = static_cast<SectionKind>(kind);
+    one.header.opens = (flags & kSectionOpens) != 0;
+    one.header.changes = load<std::uint32_t>(section + 36);
     rest = rest.subspan(kSectionHeaderBytes);
-    if (one.header.bytes > rest.size() || one.header.transactions == 0 || one.header.first.value == 0 ||
-        std::size_t{one.header.transactions} * kRecordHeaderBytes > one.header.bytes) {
+    if (impossible(one.header, kind, flags, rest.size())) {
       return std::unexpected("section with impossible sizes");
     }
     one.records = rest.subspan(0, one.header.bytes);
     rest = rest.subspan(one.header.bytes);
-    transactions += one.header.transactions;
+    transactions += one.header.transactions();
     view.sections.push_back(one);
   }
   if (!rest.empty() || transactions != view.header.transactions) {

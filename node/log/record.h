@@ -7,7 +7,9 @@
 //     8  u64 first id       16  u64 commit time of the first (HLC ns)     24  u64 zero
 //   section         SectionHeader 40   { record }*
 //     0  u64 session high    8  u64 session low   16  u64 first sequence
-//    24  u32 transactions   28  u32 bytes of records                      32  u64 zero
+//    24  u32 sequences      28  u32 bytes of records
+//    32  u16 kind (0 transactions, 1 burn)        34  u16 flags (1 opens its session)
+//    36  u32 changes: write and append locks of all its records
 //   record          RecordHeader 48   { lock 16 }*   data   zeros to a multiple of 8
 //     0  u32 header          4  u32 data bytes
 //     8  u16 write locks    10  u16 read locks    12  u16 append locks    14  u16 flags = 0
@@ -16,7 +18,8 @@
 //   lock            u128 keyed hash of the key; writes first, then reads, then appends
 //
 // A transaction's id is the entry's first id plus its position, its time the entry's time plus its position, its
-// sequence the section's first sequence plus its position. An append call's block is { record }* alone.
+// sequence the section's first sequence plus its position. An append call's block is { record }* alone. A burn says that
+// its sequences will never commit: it has no records and takes no ids.
 //
 // Parsers take untrusted bytes: they check every bound and never read past the end.
 #pragma once
@@ -37,11 +40,14 @@ inline constexpr std::size_t kSectionHeaderBytes = 40;
 inline constexpr std::size_t kRecordHeaderBytes = 48;
 inline constexpr std::size_t kLockBytes = 16;
 
+// A lock's key as it travels and is stored: 128 bits of it, keyed by the cluster (lock_key). Two keys that collide can only
+// cause a refusal.
 struct LockKey {
   std::uint64_t low{};
   std::uint64_t high{};
   auto operator<=>(const LockKey&) const = default;
 };
+[[nodiscard]] LockKey lock_key(std::string_view key, std::uint64_t cluster);
 
 // What a client says of one transaction. Views into its own memory.
 struct TransactionInput {
@@ -70,11 +76,30 @@ struct RecordView {
   std::span<const std::byte> locks;
   std::span<const std::byte> data;
   std::size_t size = 0;  // of the whole record
+
+  std::uint32_t lock_count() const { return std::uint32_t{write_locks} + read_locks + append_locks; }
+  // Its locks, one after the other: writes, then reads, then appends.
+  [[nodiscard]] LockKey lock(std::uint32_t number) const;
+  // What the lock rule (design.md §5) says of the lock with this number.
+  bool lock_is_changed(std::uint32_t number) const {  // it changes the key: writes and appends do
+    return number < write_locks || number >= std::uint32_t{write_locks} + read_locks;
+  }
+  bool lock_is_checked(
+      std::uint32_t number) const {  // it conflicts with an earlier change: writes and reads do
+    return number < std::uint32_t{write_locks} + read_locks;
+  }
 };
 // The record at the start of `bytes`; nullopt if it is malformed or does not fit.
 [[nodiscard]] std::optional<RecordView> parse_record(std::span<const std::byte> bytes);
-// True if `block` is exactly `count` well-formed records. Costs a few nanoseconds a record; data is not touched.
-[[nodiscard]] bool well_formed(std::span<const std::byte> block, std::uint32_t count);
+// What a leader must know of a block before it looks at single records.
+struct Survey {
+  std::uint32_t locks = 0;        // of all records together
+  std::uint32_t checked = 0;      // of those, writes and reads: without them nothing can be refused
+  std::optional<TxnId> based_on;  // the highest
+  bool operator==(const Survey&) const = default;
+};
+// nullopt unless `block` is exactly `count` well-formed records. Costs a few nanoseconds a record; data is not touched.
+[[nodiscard]] std::optional<Survey> survey(std::span<const std::byte> block, std::uint32_t count);
 // Bytes of the first `count` records of a well-formed block.
 [[nodiscard]] std::size_t prefix_bytes(std::span<const std::byte> block, std::uint32_t count);
 
@@ -84,11 +109,16 @@ struct EntryHeader {
   TxnId first_id;
   std::uint64_t time = 0;
 };
+enum class SectionKind : std::uint16_t { transactions = 0, burn = 1 };
 struct SectionHeader {
   SessionId session;
   Sequence first;
-  std::uint32_t transactions = 0;
+  std::uint32_t count = 0;  // of its sequences
   std::uint32_t bytes = 0;
+  SectionKind kind = SectionKind::transactions;
+  bool opens = false;         // the leader knew no such session: sequences before `first` may still come
+  std::uint32_t changes = 0;  // 0: its records need not be walked
+  std::uint32_t transactions() const { return kind == SectionKind::transactions ? count : 0; }
 };
 void write_entry_header(std::span<std::byte, kEntryHeaderBytes> out, const EntryHeader& header);
 void write_section_header(std::span<std::byte, kSectionHeaderBytes> out, const SectionHeader& header);
@@ -121,7 +151,7 @@ bool for_each_transaction(std::span<const std::byte> payload, TxnId from, Visit&
   std::uint64_t time = entry->header.time;
   for (const SectionView& section : entry->sections) {
     std::span<const std::byte> rest = section.records;
-    for (std::uint32_t i = 0; i < section.header.transactions; ++i) {
+    for (std::uint32_t i = 0; i < section.header.transactions(); ++i) {
       const auto record = parse_record(rest);
       if (!record) return false;
       rest = rest.subspan(record->size);

@@ -82,9 +82,9 @@ TEST(Record, RefusesEveryTruncationAndSurvivesEveryFlip) {
                           .append_locks = {},
                           .based_on = {},
                           .intent = 0});
-  ASSERT_TRUE(well_formed(block, 3));
-  EXPECT_FALSE(well_formed(block, 2));
-  EXPECT_FALSE(well_formed(block, 4));
+  ASSERT_TRUE(survey(block, 3).has_value());
+  EXPECT_FALSE(survey(block, 2).has_value());
+  EXPECT_FALSE(survey(block, 4).has_value());
   const auto payload = entry_of(block, 3);
   ASSERT_TRUE(parse_entry(payload).has_value());
   for (std::size_t size = 0; size < payload.size(); ++size) {
@@ -102,6 +102,32 @@ TEST(Record, RefusesEveryTruncationAndSurvivesEveryFlip) {
       EXPECT_LT(seen, std::size_t{1} << 30);
     }
   }
+}
+
+// A leader could walk no lock where there are some, or take a transaction's base from another.
+TEST(Record, SurveyCountsLocksAndFindsTheHighestBase) {
+  const LockKey a = lock_key("a", 7);
+  const LockKey b = lock_key("b", 7);
+  EXPECT_NE(a, b);
+  EXPECT_NE(a, lock_key("a", 8));  // keyed by the cluster
+  std::vector<std::byte> block;
+  const LockKey both[] = {a, b};
+  TransactionInput first;
+  first.write_locks = both;
+  first.based_on = TxnId(9);
+  append_record(block, first);
+  TransactionInput second;
+  second.read_locks = std::span(both).first(1);
+  second.append_locks = std::span(both).last(1);
+  second.based_on = TxnId(4);
+  append_record(block, second);
+  EXPECT_EQ(survey(block, 2), (Survey{4, 3, TxnId(9)}));
+  const auto record = parse_record(std::span(block).subspan(record_bytes(first)));
+  ASSERT_TRUE(record.has_value());
+  EXPECT_EQ(record->lock(0), a);
+  EXPECT_EQ(record->lock(1), b);
+  EXPECT_TRUE(record->lock_is_checked(0) && !record->lock_is_changed(0));  // the read
+  EXPECT_TRUE(!record->lock_is_checked(1) && record->lock_is_changed(1));  // the append
 }
 
 // Ids, times and sequences could drift from their positions, or `from` cut at the wrong one.

@@ -6,52 +6,76 @@
 
 namespace reel::log {
 
-Sequence Session::floor() const {
-  return last_.value > kSessionWindow ? Sequence(last_.value - kSessionWindow) : Sequence(0);
+void Session::decide(const Outcome& outcome) {
+  REEL_ASSERT(outcome.count > 0 && outcome.first.value > 0);
+  REEL_ASSERT(!this->outcome(outcome.first).has_value());  // exactly once
+  const auto place = std::upper_bound(outcomes_.begin(), outcomes_.end(), outcome.first,
+                                      [](Sequence s, const Outcome& other) { return s < other.first; });
+  REEL_ASSERT(place == outcomes_.end() || outcome.first + outcome.count <= place->first);
+  outcomes_.insert(place, outcome);
+  last_ = std::max(last_, outcome.first + (outcome.count - 1));
+  if (last_.value > kSessionWindow) floor_ = std::max(floor_, Sequence(last_.value - kSessionWindow));
+  while (!outcomes_.empty() && outcomes_.front().first + (outcomes_.front().count - 1) <= floor_) {
+    outcomes_.pop_front();
+  }
 }
 
-void Session::commit(const CommittedRun& run) {
-  REEL_ASSERT(run.count > 0 && run.first.value > 0);
-  REEL_ASSERT(!committed(run.first).has_value());  // exactly once
-  const auto place = std::upper_bound(runs_.begin(), runs_.end(), run.first,
-                                      [](Sequence s, const CommittedRun& other) { return s < other.first; });
-  REEL_ASSERT(place == runs_.end() || run.first + run.count <= place->first);
-  runs_.insert(place, run);
-  last_ = std::max(last_, run.first + (run.count - 1));
-  while (!runs_.empty() && runs_.front().first + (runs_.front().count - 1) <= floor()) runs_.pop_front();
+std::optional<Outcome> Session::outcome(Sequence sequence) const {
+  const auto after = std::upper_bound(outcomes_.begin(), outcomes_.end(), sequence,
+                                      [](Sequence s, const Outcome& other) { return s < other.first; });
+  if (after == outcomes_.begin()) return std::nullopt;
+  Outcome found = *std::prev(after);
+  if (sequence >= found.first + found.count) return std::nullopt;
+  const std::uint64_t skip = sequence - found.first;
+  found.first = sequence;
+  found.count -= static_cast<std::uint32_t>(skip);
+  if (!found.burned) {
+    found.id += skip;
+    found.time += skip;
+  }
+  return found;
 }
 
-std::optional<CommittedRun> Session::committed(Sequence sequence) const {
-  const auto after = std::upper_bound(runs_.begin(), runs_.end(), sequence,
-                                      [](Sequence s, const CommittedRun& run) { return s < run.first; });
-  if (after == runs_.begin()) return std::nullopt;
-  const CommittedRun& run = *std::prev(after);
-  if (sequence >= run.first + run.count) return std::nullopt;
-  const std::uint64_t skip = sequence - run.first;
-  return CommittedRun{sequence, static_cast<std::uint32_t>(run.count - skip), run.id + skip, run.time + skip};
-}
-
-std::uint32_t Session::uncommitted(Sequence sequence, std::uint32_t limit) const {
-  const auto next = std::upper_bound(runs_.begin(), runs_.end(), sequence,
-                                     [](Sequence s, const CommittedRun& run) { return s < run.first; });
-  if (next == runs_.end()) return limit;
+std::uint32_t Session::undecided(Sequence sequence, std::uint32_t limit) const {
+  const auto next = std::upper_bound(outcomes_.begin(), outcomes_.end(), sequence,
+                                     [](Sequence s, const Outcome& other) { return s < other.first; });
+  if (next == outcomes_.end()) return limit;
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(limit, next->first - sequence));
 }
 
-Session* SessionTable::find(const SessionId& id) {
-  const auto it = sessions_.find(id);
-  return it == sessions_.end() ? nullptr : &it->second;
+SessionTable::SessionTable(const SessionLimits& limits) : limits_(limits) {
+  REEL_CHECK(limits.sessions_max > 0);
 }
 
 const Session* SessionTable::find(const SessionId& id) const {
   const auto it = sessions_.find(id);
-  return it == sessions_.end() ? nullptr : &it->second;
+  return it == sessions_.end() ? nullptr : &it->second.session;
 }
 
-Session* SessionTable::open(const SessionId& id) {
-  if (Session* existing = find(id)) return existing;
-  if (sessions_.size() >= kSessionsMax) return nullptr;
-  return &sessions_[id];
+Session* SessionTable::use(const SessionId& id, bool fresh, std::uint64_t time, Index index) {
+  auto it = sessions_.find(id);
+  if (it == sessions_.end()) {
+    if (!fresh) {
+      floor_ = std::max(floor_, index);
+      return nullptr;
+    }
+    if (sessions_.size() >= limits_.sessions_max) drop_oldest();
+    it = sessions_.emplace(id, Kept{Session(), time, index, order_.end()}).first;
+    it->second.place = order_.insert(order_.end(), id);
+  } else {
+    order_.splice(order_.end(), order_, it->second.place);
+  }
+  it->second.used = time;
+  it->second.used_at = index;
+  while (sessions_.at(order_.front()).used + limits_.session_expiry < time) drop_oldest();
+  return &it->second.session;
+}
+
+void SessionTable::drop_oldest() {
+  const auto it = sessions_.find(order_.front());
+  floor_ = std::max(floor_, it->second.used_at);
+  sessions_.erase(it);
+  order_.pop_front();
 }
 
 void SessionOverlay::add(const SessionId& session, const Run& run) {
