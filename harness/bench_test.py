@@ -48,6 +48,15 @@ class Bench(unittest.TestCase):
         self.assertEqual(list(self.directory.iterdir()), [])
         self.assertEqual(processes_of(self.directory), [])
 
+    def test_feed(self):
+        """Readers could get nothing, or the object lack what a comparison needs."""
+        figures = self.run_bench("feed", "--seconds", "0.3", "--readers", "3", "--transactions", "20000",
+                                 "--dir", str(self.directory))
+        self.assertLessEqual(SHARED | {"tps", "mb_s", "readers", "tps_per_core"}, figures.keys())
+        self.assertGreater(figures["tps"], 0)
+        self.assertAlmostEqual(figures["mb_s"] * 1e6 / figures["tps"], 128, delta=1)
+        self.nothing_is_left()
+
     def test_floor(self):
         """A field that is missing or empty would make every comparison with the floor meaningless."""
         figures = self.run_bench("floor", "--seconds", "0.3", "--dir", str(self.directory))
