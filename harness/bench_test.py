@@ -48,6 +48,15 @@ class Bench(unittest.TestCase):
         self.assertEqual(list(self.directory.iterdir()), [])
         self.assertEqual(processes_of(self.directory), [])
 
+    def test_sessions(self):
+        """Sessions could starve, or the object lack what a comparison needs."""
+        figures = self.run_bench("sessions", "--seconds", "0.5", "--sessions", "9", "--connections", "2",
+                                 "--dir", str(self.directory))
+        self.assertLessEqual(SHARED | {"tps", "p50_us", "p99_us", "sessions", "connections"}, figures.keys())
+        self.assertGreater(figures["tps"], 0)
+        self.assertGreater(figures["slowest_over_fastest"], 0)
+        self.nothing_is_left()
+
     def test_feed(self):
         """Readers could get nothing, or the object lack what a comparison needs."""
         figures = self.run_bench("feed", "--seconds", "0.3", "--readers", "3", "--transactions", "20000",

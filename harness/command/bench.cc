@@ -470,6 +470,7 @@ void add_bench(CLI::App& app, Run& run) {
                    "Example: reel bench floor --outstanding 1 --json", run_floor, run);
   add_load_command(*bench, "append", "Durable replicated appends, next to the floor of the same run",
                    "Example: reel bench append --outstanding 4096 --seconds 60 --json", run_append, run);
+  add_bench_sessions(*bench, run);
   add_bench_feed(*bench, run);
   add_recovery(*bench, run);
   add_sim_bench(*bench, run);

@@ -25,6 +25,7 @@ void add_status(CLI::App& app, Run& run);
 void add_disk(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 void add_bench_feed(CLI::App& bench, Run& run);
+void add_bench_sessions(CLI::App& bench, Run& run);
 
 // Parses, runs, and turns errors into exit statuses.
 int run_command_line(CLI::App& app, Run& run, int argc, char** argv);
