@@ -25,6 +25,13 @@ bool InsistentCaller::is_final(ErrorCode code) {
   }
 }
 
+CallError InsistentCaller::too_late() {
+  CallError error;
+  error.code = ErrorCode::deadline_exceeded;
+  error.text = "there was no answer in time: resolve the request to know what became of it";
+  return error;
+}
+
 void InsistentCaller::go_on(sim::FiberHost& host, const ClientReply& reply, std::uint32_t attempt) {
   const auto* error = std::get_if<CallError>(&reply);
   const NodeId hint = error == nullptr ? NodeId() : error->hint;

@@ -22,22 +22,25 @@ class InsistentCaller {
   // One attempt, at the node that answered last. An error of code `unavailable` stands for no answer.
   [[nodiscard]] ClientReply once(sim::FiberHost& host, const ClientCall& call, io::Duration timeout);
 
-  // Until there is a Result, or an error that repeating does not change (`final` says which).
+  // Until there is a Result, an error that repeating does not change, or `until` (of the host's clock) has passed: then
+  // the error is deadline_exceeded.
   template <class Result>
-  std::expected<Result, CallError> insist(sim::FiberHost& host, const ClientCall& call,
-                                          io::Duration timeout) {
+  std::expected<Result, CallError> insist(sim::FiberHost& host, const ClientCall& call, io::Duration timeout,
+                                          io::Instant until = io::kNever) {
     for (std::uint32_t attempt = 0;; ++attempt) {
       ClientReply reply = once(host, call, timeout);
       if (auto* result = std::get_if<Result>(&reply)) return std::move(*result);
       if (const auto* error = std::get_if<CallError>(&reply); error != nullptr && is_final(error->code)) {
         return std::unexpected(*error);
       }
+      if (host.now().monotonic >= until) return std::unexpected(too_late());
       go_on(host, reply, attempt);
     }
   }
 
  private:
   static bool is_final(ErrorCode code);
+  static CallError too_late();
   // Turns to the node that the reply names, or the next one, after a pause.
   void go_on(sim::FiberHost& host, const ClientReply& reply, std::uint32_t attempt);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "harness/provision.h"
+#include "harness/simulated_node.h"
 #include "io/wire/codec.h"
 
 namespace reel::harness {
@@ -56,32 +57,21 @@ Simulation::~Simulation() { world_->remove_observer(this); }
 void Simulation::add_nodes() {
   const auto groups = initial_groups(voters_, partitions_);
   for (const NodeId id : voters_) {
-    sim::MachineOptions machine;
-    machine.id = id;
-    machine.role = sim::MachineRole::node;
-    machine.clock.monotonic_offset_ns = static_cast<std::int64_t>(
-        world_->decisions().range(key(Place::clock_offset, id), 0, 1'000'000'000'000));
-    machine.factory = [this, id](io::Ports& ports) -> std::unique_ptr<io::Host> {
-      node::DriverOptions driver;
-      driver.node = shape_.node;
-      driver.cluster = io::ClusterId(1);
-      driver.id = id;
-      driver.entropy = world_->decisions().bits(key(Place::entropy, id, world_->life(id)));
-      driver.peer_batch_codec = &wire::kPeerBatchCodec;
-      driver.client_reply_codec = &wire::kClientReplyCodec;
-      auto host = std::make_unique<node::Driver>(
-          driver, between_ ? between_(id, ports) : ports, oracles_.get(), [this, id](const std::string& why) {
-            // No fault of this catalogue may stop a node for good: its disk only loses what was never acknowledged.
-            oracles_->complain("node-halted", "node " + std::to_string(id.value) + " stopped: " + why);
-          });
-      drivers_[id] = host.get();
-      return host;
+    SimulatedNode node;
+    node.id = id;
+    node.options = shape_.node;
+    node.groups = groups;
+    node.clock_offset = {static_cast<std::int64_t>(
+        world_->decisions().range(key(Place::clock_offset, id), 0, 1'000'000'000'000))};
+    node.entropy = [this, id] { return world_->decisions().bits(key(Place::entropy, id, world_->life(id))); };
+    node.between = between_;
+    node.observer = oracles_.get();
+    node.halted = [this, id](const std::string& why) {
+      // No fault of this catalogue may stop a node for good: its disk only loses what was never acknowledged.
+      oracles_->complain("node-halted", "node " + std::to_string(id.value) + " stopped: " + why);
     };
-    world_->add(machine);
-    for (const auto& [name, content] :
-         format_image({io::ClusterId(1), id, Incarnation(0)}, shape_.node.journal, groups)) {
-      world_->disk(id).install(name, content);
-    }
+    node.born = [this, id](node::Driver* driver) { drivers_[id] = driver; };
+    add_simulated_node(*world_, node);
   }
 }
 
