@@ -20,8 +20,10 @@ void add_trace(CLI::App& app, Run& run);
 void add_node(CLI::App& app, Run& run);
 void add_up(CLI::App& app, Run& run);
 void add_append(CLI::App& app, Run& run);
+void add_resolve(CLI::App& app, Run& run);
 void add_feed(CLI::App& app, Run& run);
 void add_status(CLI::App& app, Run& run);
+void add_admin(CLI::App& app, Run& run);
 void add_disk(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 
