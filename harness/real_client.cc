@@ -100,6 +100,7 @@ void RealClient::take(const std::vector<real::Found>& found) {
     if (one.cluster != first->cluster) {
       refuse(first->address + " and " + one.address + " belong to different clusters: correct --connect");
     }
+    cluster_ = first->cluster;
     if (knows(one.node)) continue;
     nodes_.push_back(one.node);
     members_.push_back({one.node, one.address, ""});

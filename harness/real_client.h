@@ -40,6 +40,8 @@ class RealClient {
   const std::vector<NodeId>& nodes() const { return nodes_; }
   // All nodes of the cluster that can be called, those that answered first: for programs that need its leader.
   std::vector<NodeId> everyone() const;
+  // Its number, which keys the hashes of locks (log::lock_key).
+  io::ClusterId cluster() const { return cluster_; }
   // Those, and the addresses of --connect where nobody answered.
   const std::vector<ClusterMember>& members() const { return members_; }
   // Why calls to this node fail; empty if they do not.
@@ -53,6 +55,7 @@ class RealClient {
 
   real::Loop& loop_;
   std::unique_ptr<World> world_;
+  io::ClusterId cluster_;
   std::vector<NodeId> nodes_;
   std::vector<ClusterMember> members_;
 };

@@ -9,7 +9,6 @@
 namespace reel::node {
 namespace {
 
-constexpr std::uint64_t kSequenceMax = std::uint64_t{1} << 62;
 // An entry counts its sections in 16 bits; one call alone may add as many as it has transactions.
 constexpr std::size_t kSectionsEnough = UINT16_MAX / 2;
 static_assert(kSectionsEnough + kAppendCallCountMax <= UINT16_MAX);

@@ -73,12 +73,13 @@ struct HardState {
 };
 
 // Hard limits of what may travel or be stored; checked before memory is taken. Wire, disk and core share them.
-inline constexpr std::uint32_t kEntryBytesMax = 4u << 20;        // payload of one entry
-inline constexpr std::uint32_t kTransactionBytesMax = 1u << 20;  // data of one transaction
-inline constexpr std::uint32_t kTransactionLocksMax = 256;       // lock keys of one transaction
-inline constexpr std::uint32_t kAppendEntriesMax = 1024;         // entries of one AppendRequest
-inline constexpr std::uint32_t kAppendBytesMax = 8u << 20;       // payload bytes of one AppendRequest
-inline constexpr std::uint32_t kGroupsMax = 16384;               // groups of one node
-inline constexpr std::uint32_t kVotersMax = 15;                  // voters of one configuration half
+inline constexpr std::uint32_t kEntryBytesMax = 4u << 20;              // payload of one entry
+inline constexpr std::uint32_t kTransactionBytesMax = 1u << 20;        // data of one transaction
+inline constexpr std::uint32_t kTransactionLocksMax = 256;             // lock keys of one transaction
+inline constexpr std::uint64_t kSequenceMax = std::uint64_t{1} << 62;  // of a session's requests
+inline constexpr std::uint32_t kAppendEntriesMax = 1024;               // entries of one AppendRequest
+inline constexpr std::uint32_t kAppendBytesMax = 8u << 20;             // payload bytes of one AppendRequest
+inline constexpr std::uint32_t kGroupsMax = 16384;                     // groups of one node
+inline constexpr std::uint32_t kVotersMax = 15;                        // voters of one configuration half
 
 }  // namespace reel

@@ -11,6 +11,7 @@
 
 #include "harness/command/command.h"
 #include "harness/command/connect_flags.h"
+#include "harness/session_text.h"
 #include "io/wire/codec.h"
 #include "node/client/driver.h"
 
@@ -26,10 +27,6 @@ struct FeedFlags {
   bool follow = false;
   bool json = false;
 };
-
-std::string hex_of(const SessionId& session) {
-  return fmt::format("{:016x}{:016x}", session.high, session.low);
-}
 
 bool is_text(std::string_view data) {
   // Strict UTF-8 is what JSON can carry; anything else travels as hexadecimal digits.
@@ -94,7 +91,7 @@ class FeedHost final : public client::Driver {
     if (flags_.json) {
       nlohmann::ordered_json object{{"id", transaction.id.value},
                                     {"time", transaction.time},
-                                    {"session", hex_of(transaction.session)},
+                                    {"session", text_of(transaction.session)},
                                     {"sequence", transaction.sequence.value},
                                     {"header", transaction.record.header}};
       if (is_text(data)) {

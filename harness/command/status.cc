@@ -5,47 +5,16 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "harness/cluster_survey.h"
 #include "harness/command/command.h"
 #include "harness/command/connect_flags.h"
-#include "io/wire/codec.h"
-#include "node/client/driver.h"
 
 namespace reel::harness {
 namespace {
 
-// Longer than a connection takes to be refused or given up.
-constexpr io::Duration kPatience = io::seconds(3);
-
 struct StatusFlags {
   ConnectFlags connect;
   bool json = false;
-};
-
-// Asks every node of the cluster, once.
-class StatusHost final : public client::Driver {
- public:
-  StatusHost(real::Loop& loop, RealClient& client)
-      : Driver(client.ports(), wire::kClientCallCodec), loop_(loop) {
-    client.attach(*this);
-    for (const NodeId node : client.everyone()) calls_[call(node, StatusCall{})] = node;
-    set_alarm(ports().clock.now().monotonic + kPatience);
-  }
-  void on_other_reply(io::CallId call, const ClientReply* reply) override {
-    const auto it = calls_.find(call);
-    if (it == calls_.end()) return;
-    if (reply != nullptr) {
-      if (const auto* status = std::get_if<StatusResult>(reply)) results_[it->second] = *status;
-    }
-    calls_.erase(it);
-    if (calls_.empty()) loop_.stop();
-  }
-  void on_alarm() override { loop_.stop(); }
-  const std::map<NodeId, StatusResult>& results() const { return results_; }
-
- private:
-  real::Loop& loop_;
-  std::map<io::CallId, NodeId> calls_;
-  std::map<NodeId, StatusResult> results_;
 };
 
 // How far a group is behind the furthest that anybody reported.
@@ -100,31 +69,19 @@ void print_node(const std::map<NodeId, StatusResult>& results, const StatusResul
   }
 }
 
-std::string reason_of(const RealClient& client, const ClusterMember& member) {
-  if (!member.error.empty()) return member.error;
-  const std::string error = member.node.value == 0 ? "" : client.last_error(member.node);
-  return error.empty() ? "no answer" : error;
-}
-
 Exit status(const StatusFlags& flags) {
   real::Loop loop;
-  RealClient client(loop, flags.connect, kPatience);
-  StatusHost host(loop, client);
-  host.flush();
-  loop.run();
-  const auto& results = host.results();
+  RealClient client(loop, flags.connect, kSurveyPatience);
+  const auto results = survey(loop, client);
   nlohmann::ordered_json nodes = nlohmann::ordered_json::array();
   if (!flags.json) {
     fmt::print("{:>4}  {:<21} {:>4} {:<13} {:>6} {:>9} {:>9} {:>11} {:>5}  {}\n", "node", "address", "part",
                "role", "term", "commit", "applied", "high water", "lag", "disk");
   }
-  std::vector<ClusterMember> members = client.members();
-  std::stable_sort(members.begin(), members.end(),
-                   [](const ClusterMember& a, const ClusterMember& b) { return a.node < b.node; });
-  for (const ClusterMember& member : members) {
+  for (const ClusterMember& member : members_by_node(client)) {
     const auto it = results.find(member.node);
     if (it == results.end()) {
-      const std::string why = reason_of(client, member);
+      const std::string why = why_silent(client, member);
       nodes.push_back(
           {{"node", member.node.value}, {"address", member.address}, {"reachable", false}, {"error", why}});
       const std::string name = member.node.value == 0 ? "?" : std::to_string(member.node.value);

@@ -46,6 +46,7 @@ void Appender::pump(const io::Now& now, Calls& out) {
   for (const Chunk& chunk : chunks_) {
     if (chunk.call.value != 0 && chunk.expires <= now.monotonic) {
       ++repeats_.timed_out;
+      untouched_ = false;
       fall_back(NodeId(), options_.backoff_min, now, out);
       break;
     }
@@ -97,6 +98,7 @@ bool Appender::on_reply(io::CallId call, const ClientReply& reply, const io::Now
   }
   std::uint64_t covered = result->refusals.size();
   for (const CommittedRun& run : result->runs) covered += run.count;
+  untouched_ = false;
   if (covered != chunk->count) {
     fall_back(NodeId(), options_.backoff_min, now, out);
     return true;
@@ -109,6 +111,7 @@ bool Appender::on_reply(io::CallId call, const ClientReply& reply, const io::Now
   outstanding_ -= chunk->count;
   pipelining_ = true;
   failures_ = 0;
+  hindrance_.reset();
   while (!chunks_.empty() && chunks_.front().done) chunks_.pop_front();
   return true;
 }
@@ -116,13 +119,16 @@ bool Appender::on_reply(io::CallId call, const ClientReply& reply, const io::Now
 bool Appender::on_failed(io::CallId call, const io::Now& now, Calls& out) {
   if (call.value == 0 || find(call) == nullptr) return false;
   ++repeats_.failed;
+  untouched_ = false;
   fall_back(NodeId(), options_.backoff_min, now, out);
   return true;
 }
 
 void Appender::on_error(const CallError& error, const io::Now& now, Calls& out) {
+  hindrance_ = error;
   switch (error.code) {
     case ErrorCode::not_leader:
+      untouched_ = false;
       if (pipelining_) ++repeats_.not_leader;
       return fall_back(error.hint, options_.backoff_min, now, out);
     case ErrorCode::overloaded:
@@ -134,6 +140,7 @@ void Appender::on_error(const CallError& error, const io::Now& now, Calls& out) 
       return fall_back(target(), options_.backoff_min, now, out);
     case ErrorCode::unavailable:
     case ErrorCode::deadline_exceeded:
+      untouched_ = false;
       ++repeats_.unavailable;
       return fall_back(NodeId(), error.retry_after, now, out);
     case ErrorCode::too_large:
@@ -148,6 +155,19 @@ void Appender::on_error(const CallError& error, const io::Now& now, Calls& out) 
   }
   in_flight_ = 0;
   failure_ = error;
+}
+
+void Appender::begin_again(const SessionId& session, Index opened) {
+  REEL_ASSERT(failure_ && failure_->code == ErrorCode::expired && untouched_);
+  options_.session = session;
+  options_.opened = opened;
+  failure_.reset();
+  failures_ = 0;
+}
+
+Sequence Appender::first_unanswered() const {
+  if (!chunks_.empty()) return chunks_.front().first;
+  return next_ - staged_ends_.size();
 }
 
 void Appender::fall_back(NodeId hint, io::Duration at_least, const io::Now& now, Calls& out) {

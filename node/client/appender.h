@@ -64,6 +64,16 @@ class Appender {
   Sequence last_submitted() const { return next_ - 1; }
   // Set when going on makes no sense (unauthorized, no such partition, expired): nothing is sent any more.
   const std::optional<CallError>& failure() const { return failure_; }
+  // No call of this appender can have reached the log: each was refused as a whole by a node that had done nothing with
+  // it. An answer that did not come, and "not the leader" of a node that may have lost its leadership meanwhile, leave
+  // that open.
+  bool untouched() const { return untouched_; }
+  // After a failure `expired`, and only while untouched(): goes on in another session, under the same sequences.
+  void begin_again(const SessionId& session, Index opened);
+  // The newest error that may pass by itself, until something is committed or refused: for reports.
+  const std::optional<CallError>& hindrance() const { return hindrance_; }
+  // Sequences from here to last_submitted() are not all answered; behind last_submitted() if all are.
+  Sequence first_unanswered() const;
   std::uint64_t retries() const { return retries_; }
   const Repeats& repeats() const { return repeats_; }
   NodeId target() const { return options_.nodes[target_]; }
@@ -92,6 +102,7 @@ class Appender {
   Sequence next_{1};
   std::uint64_t outstanding_ = 0;
   std::uint32_t in_flight_ = 0;
+  bool untouched_ = true;
   bool pipelining_ = false;  // a call succeeded since the last failure
   std::size_t target_ = 0;
   std::uint32_t failures_ = 0;  // in a row
@@ -99,6 +110,7 @@ class Appender {
   Repeats repeats_;
   io::Instant resume_at_{INT64_MIN};
   std::optional<CallError> failure_;
+  std::optional<CallError> hindrance_;
 };
 
 }  // namespace reel::client

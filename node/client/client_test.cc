@@ -120,6 +120,53 @@ TEST(Appender, StopsAtAFinalRefusal) {
   EXPECT_EQ(appender.deadline(), io::kNever);
 }
 
+// A partition that dropped a session takes none that knows nothing of it: a client whose calls reached nothing could give
+// up, or could go on under other sequences than those that it has told its user.
+TEST(Appender, BeginsAgainInAnotherSessionWhenNothingWasTaken) {
+  Appender appender(options());
+  Calls calls;
+  AppendResult outcomes;
+  for (int i = 0; i < 4; ++i) appender.submit({});
+  appender.pump(at(0), calls);
+  const OutgoingCall first = calls.calls()[0];
+  calls.calls().clear();
+  appender.on_reply(first.call, error(ErrorCode::expired), at(1), calls, outcomes);
+  ASSERT_TRUE(appender.failure() && appender.untouched());
+  appender.begin_again({8, 8}, Index(100));
+  appender.pump(at(1), calls);
+  ASSERT_EQ(calls.calls().size(), 1u);
+  AppendCall again = append_of(first);
+  again.session = {8, 8};
+  again.opened = Index(100);
+  EXPECT_EQ(append_of(calls.calls()[0]), again);
+  EXPECT_EQ(appender.outstanding(), 4u);
+  EXPECT_EQ(appender.first_unanswered(), Sequence(1));
+}
+
+// A call whose answer was lost may have committed: under another session it would commit twice.
+TEST(Appender, IsTouchedByWhateverMayHaveReachedTheLog) {
+  for (const bool answered : {true, false}) {
+    Appender appender(options());
+    Calls calls;
+    AppendResult outcomes;
+    appender.submit({});
+    appender.pump(at(0), calls);
+    EXPECT_TRUE(appender.untouched());
+    if (answered) {
+      appender.on_reply(calls.calls()[0].call, error(ErrorCode::not_leader, 2), at(1), calls, outcomes);
+      EXPECT_EQ(appender.hindrance()->code, ErrorCode::not_leader);
+    } else {
+      appender.on_failed(calls.calls()[0].call, at(1), calls);
+    }
+    EXPECT_FALSE(appender.untouched());
+    calls.calls().clear();
+    for (std::int64_t ms = 1; calls.calls().empty() && ms < 5000; ++ms) appender.pump(at(ms), calls);
+    appender.on_reply(calls.calls()[0].call, error(ErrorCode::expired), at(5000), calls, outcomes);
+    EXPECT_TRUE(appender.failure().has_value());
+    EXPECT_FALSE(appender.untouched());
+  }
+}
+
 FeedResult feed_of(std::uint64_t first_id, std::uint32_t count, std::uint64_t high_water,
                    bool damaged = false) {
   std::vector<std::byte> block;
