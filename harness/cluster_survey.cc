@@ -1,6 +1,7 @@
 #include "harness/cluster_survey.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "io/wire/codec.h"
 #include "node/client/driver.h"

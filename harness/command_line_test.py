@@ -24,6 +24,8 @@ from real_cluster import Cluster, Workspace, child, data_of, free_ports, leader_
 
 REEL = None
 SECRET = "0123456789abcdef" * 4
+SESSION = "0123456789abcdef" * 2
+SESSION_WINDOW = 16384  # kSessionWindow of node/log/sessions.h
 LINE_BYTES_MAX = 1 << 20  # kTransactionBytesMax of node/types.h
 APPENDED_LINES = 100_000
 FINDING, USAGE = 1, 2
@@ -128,8 +130,9 @@ class Help(Contract):
     def test_every_command_explains_itself(self):
         """A command without help, or help without an example, sends its user to the source."""
         seen = {" ".join(path): text for path, text in self.commands()}
-        for name in ("up", "node", "node init", "append", "feed", "status", "sim", "replay", "trace hash", "trace dump",
-                     "disk crash-image", "bench"):
+        for name in ("up", "node", "node init", "append", "resolve", "feed", "status",
+                     "admin", "admin partition", "admin partition list", "admin partition describe", "sim", "replay",
+                     "trace hash", "trace dump", "disk crash-image", "bench"):
             self.assertIn(name, seen)
         for name, text in seen.items():
             self.assertIn("Usage: reel", text)
@@ -159,6 +162,7 @@ class WrongUse(Contract):
         self.refused(USAGE, ["--header"], "append", "--header", 1 << 32)
         self.refused(USAGE, ["--outstanding", "8192"], "append", "--outstanding", 100_000)
         self.refused(USAGE, ["--outstanding"], "append", "--outstanding", 0)
+        self.refused(USAGE, ["--partitions", "1 to 1024"], "up", "--partitions", 1025)
         self.refused(USAGE, ["--nodes", "1 to 7"], "up", "--nodes", 8)
         self.refused(USAGE, ["--port"], "up", "--port", 65535)
         self.refused(USAGE, ["--seeds"], "sim", "--seeds")
@@ -172,6 +176,29 @@ class WrongUse(Contract):
         self.refused(USAGE, ["--config"], "node")
         self.assertEqual(list(self.directory.iterdir()), [self.directory / "token"])
 
+    def test_transactions(self):
+        """A lock on the wrong key, or a session that is somebody else's, would be a wrong answer that looks right."""
+        self.refused(USAGE, ["--based-on"], "append", "--based-on", -1)
+        self.refused(USAGE, ["--based-on"], "append", "--based-on", "x")
+        self.refused(USAGE, ["lock", "empty"], "append", "--lock-write", "")
+        self.refused(USAGE, ["lock", "empty"], "append", "--lock-read", "a", "--lock-append", "")
+        self.refused(USAGE, ["at most 256 locks"], "append", *(word for i in range(257) for word in ("--lock-read", i)))
+        self.refused(USAGE, ["other"], "append", "--lock-write", "key", "other")
+        for session in ("x", "1", "12345", ":1", "1:", "1:2:3", SESSION + "0", "0x" + SESSION[2:], "-1:1"):
+            self.refused(USAGE, ["--session", "32 hexadecimal digits"], "append", f"--session={session}")
+            self.refused(USAGE, ["--session", "32 hexadecimal digits"], "resolve", f"--session={session}", "--sequence", 1)
+        self.refused(USAGE, ["--session"], "append", "--first-sequence", 2)
+        self.refused(USAGE, ["--session"], "append", "--opened", 2)
+        self.refused(USAGE, ["--first-sequence", "1 to"], "append", "--session", SESSION, "--first-sequence", 0)
+        self.refused(USAGE, ["--first-sequence", "1 to"], "append", "--session", SESSION, "--first-sequence", 1 << 63)
+        self.refused(USAGE, ["--sequence", "1 to"], "resolve", "--session", SESSION, "--sequence", 0)
+        self.refused(USAGE, ["--sequence is required"], "resolve", "--session", SESSION)
+        self.refused(USAGE, ["--session is required"], "resolve", "--sequence", 1)
+        self.refused(USAGE, ["partition is required"], "admin", "partition", "describe")
+        self.refused(USAGE, ["partition"], "admin", "partition", "describe", "first")
+        self.refused(USAGE, ["needs a command"], "admin", "partition")
+        self.refused(USAGE, ["no command 'split'"], "admin", "partition", "split")
+
     def test_init_values(self):
         """A node that is not a member of its own cluster, or stands in it twice, could never serve."""
         directory = self.directory / "data"
@@ -183,6 +210,8 @@ class WrongUse(Contract):
         self.refused(USAGE, ["1 to 65535"], *good, "--cluster", 7, "--node", 1, "--peer", "1=127.0.0.1:0")
         self.refused(USAGE, ["--cluster"], *good, "--cluster", 0, "--node", 1, "--peer", "1=127.0.0.1:7101")
         self.refused(USAGE, ["--cluster"], *good, "--node", 1, "--peer", "1=127.0.0.1:7101")
+        self.refused(USAGE, ["--partitions", "1 to 1024"], *good, "--cluster", 7, "--node", 1, "--peer",
+                     "1=127.0.0.1:7101", "--partitions", 0)
         self.refused(USAGE, ["--journal-file-mib"], *good, "--cluster", 7, "--node", 1, "--peer", "1=127.0.0.1:7101",
                      "--journal-file-mib", 1)
         self.assertFalse(directory.exists())
@@ -460,6 +489,152 @@ class Clients(Contract):
         stdout, stderr = append.communicate()
         self.check_refusal(append.returncode, stderr, FINDING, ["interrupted", "2 transactions", "0..1"], "append")
         self.assertEqual(stdout, b"")
+
+
+class Transactions(Contract):
+    def append(self, cluster, line, *flags):
+        return json.loads(self.succeeds("append", *cluster.connect(), "--json", *flags, input=line + b"\n"))
+
+    def append_refused(self, cluster, line, says, *flags):
+        return json.loads(self.refused(FINDING, says, "append", *cluster.connect(), "--json", *flags,
+                                       input=line + b"\n"))
+
+    def resolve(self, cluster, session, sequence, *flags):
+        return json.loads(self.succeeds("resolve", *cluster.connect(), "--json", "--session", session, "--sequence",
+                                        sequence, *flags))
+
+    def test_locks(self):
+        """A withdrawal that is based on an old balance must be refused, and its user told by what; others must not be."""
+        cluster = self.cluster(nodes=1)
+        ann = ("--lock-write", "account/ann")
+        self.assertEqual(self.append(cluster, b"opened", *ann)["first"], 0)
+        report = self.append_refused(cluster, b"blind", ["'account/ann'", "transaction 0", "based on nothing", "--based-on"],
+                                     *ann)
+        self.assertEqual(report["refusals"], [{"sequence": 1, "reason": "Conflict", "lock": "write",
+                                               "key": "account/ann", "id": 0}])
+        self.assertEqual((report["count"], report["refused"], report["first"]), (0, 1, None))
+        self.assertEqual(self.append(cluster, b"-10", *ann, "--based-on", 0)["first"], 1)
+        self.append_refused(cluster, b"-10 too late", ["'account/ann'", "transaction 1", "based on 0"], *ann,
+                            "--based-on", 0)
+        # The matrix: reads ask and leave nothing, appends leave something and ask nothing.
+        self.assertEqual(self.append(cluster, b"a", "--lock-read", "other", "--lock-append", "list")["first"], 2)
+        self.assertEqual(self.append(cluster, b"b", "--lock-write", "other", "--lock-append", "list")["first"], 3)
+        report = self.append_refused(cluster, b"c", ["'list'", "read lock", "transaction 3"], "--lock-write", "free",
+                                     "--lock-read", "list", "--based-on", 2)
+        self.assertEqual(report["refusals"][0]["lock"], "read")
+        self.assertEqual(self.append(cluster, b"d", "--lock-read", "list", "--based-on", 3, "--header", 7)["first"], 4)
+        self.refused(FINDING, ["--based-on 5", "ends with 4"], "append", *cluster.connect(), "--based-on", 5, input=b"x\n")
+        self.assertEqual(cluster.read(), [b"opened", b"-10", b"a", b"b", b"d"])
+
+    def test_every_refusal_is_listed(self):
+        """Among many lines those that were refused must be known, or none of them can be repeated."""
+        cluster = self.cluster(nodes=1)
+        stdout = self.refused(FINDING, ["2 of 3 were refused", "line 2", "transaction 0"], "append", *cluster.connect(),
+                              "--json", "--lock-write", "k", input=b"1\n2\n3\n")
+        report = json.loads(stdout)
+        self.assertEqual((report["count"], report["refused"], report["last_sequence"]), (1, 2, 3))
+        self.assertEqual([(each["sequence"], each["id"]) for each in report["refusals"]], [(2, 0), (3, 0)])
+        self.refused(FINDING, ["2 of 2 were refused"], "append", *cluster.connect(), "--lock-read", b"\xff",
+                     "--lock-write", "k", input=b"1\n2\n")
+        self.append_refused(cluster, b"1", ["conflicts"], "--lock-write", "k", "--lock-read", b"\xff")
+
+    def test_a_command_that_is_repeated(self):
+        """A script that crashed, or whose leader died, must be able to run its command again and have it happen once."""
+        cluster = self.cluster()
+        lines = b"one\ntwo\nthree\n"
+        command = ("append", *cluster.connect(), "--json", "--session", SESSION)
+        first = json.loads(self.succeeds(*command, input=lines))
+        self.assertEqual((first["session"], first["first_sequence"], first["last_sequence"]), (SESSION, 1, 3))
+        cluster.append([b"another"])
+        cluster.wait_for_leader()
+        cluster.kill(leader_of(cluster.status()))
+        again = json.loads(self.succeeds(*command, input=lines))
+        self.assertEqual((again["first"], again["last"], again["count"]), (first["first"], first["last"], 3))
+        self.assertEqual(self.resolve(cluster, SESSION, 2)["id"], first["first"] + 1)
+        # Going on: what is known joins, what is new is appended; a hole is not waited for.
+        more = json.loads(self.succeeds(*command, "--first-sequence", 3, input=b"three\nfour\n"))
+        self.assertEqual((more["first"], more["last"], more["last_sequence"]), (2, 4, 4))
+        self.refused(FINDING, ["goes on with sequence 5, not with 7", "--first-sequence"], *command, "--first-sequence",
+                     7, input=b"seven\n")
+        # A session that `append` drew is continued by what it printed.
+        drawn = self.append(cluster, b"five")
+        again = self.append(cluster, b"five", "--session", drawn["session"], "--opened", drawn["opened"],
+                            "--first-sequence", drawn["first_sequence"])
+        self.assertEqual(again["first"], drawn["first"])
+        self.assertEqual(cluster.read(*cluster.processes), [b"one", b"two", b"three", b"another", b"four", b"five"])
+
+    def test_burned(self):
+        """What was declared lost must stay lost: somebody may have done its work again."""
+        cluster = self.cluster(nodes=1)
+        done = self.append(cluster, b"one")
+        answer = self.resolve(cluster, done["session"], 1, "--opened", done["opened"])
+        self.assertEqual((answer["id"], answer["burned"]), (0, False))
+        self.assertGreater(answer["time"], 1_000_000_000)
+        self.assertIn("committed as 0 at", self.succeeds("resolve", *cluster.connect(), "--session", done["session"],
+                                                         "--sequence", 1).decode())
+        half = f"{int(SESSION[:16], 16):x}:{int(SESSION[16:], 16):x}"
+        for session in (SESSION, half):
+            self.assertEqual(self.resolve(cluster, session, 1), {"session": SESSION, "sequence": 1, "burned": True,
+                                                                 "id": None, "time": None})
+        report = self.append_refused(cluster, b"late", ["burned", "sequence 1"], "--session", SESSION)
+        self.assertEqual(report["refusals"], [{"sequence": 1, "reason": "Burned"}])
+        self.assertEqual(self.append(cluster, b"anew", "--session", SESSION, "--first-sequence", 2)["first"], 1)
+        self.assertEqual(cluster.read(), [b"one", b"anew"])
+
+    def test_forgotten(self):
+        """A request older than its session's window cannot be told from a new one: it must not be taken for one."""
+        cluster = self.cluster(nodes=1)
+        lines = b"x\n" * (SESSION_WINDOW + 1)
+        self.succeeds("append", *cluster.connect(), "--session", SESSION, input=lines)
+        self.refused(FINDING, [SESSION, "expired", "sequences 1..1", "unknown", "reel feed"], "append", *cluster.connect(),
+                     "--session", SESSION, input=b"x\n")
+        self.refused(FINDING, ["expired", "forgotten", "reel feed"], "resolve", *cluster.connect(), "--session", SESSION,
+                     "--sequence", 1)
+        self.assertEqual(len(cluster.read()), SESSION_WINDOW + 1)
+
+    def test_without_a_majority(self):
+        """A question that nobody can answer must end, and say that the burn may still happen."""
+        cluster = self.cluster()
+        cluster.wait_for_leader()
+        cluster.kill(1, 2)
+        flags = [*cluster.connect(), "--session", SESSION]
+        self.refused(FINDING, ["burned or not", "no answer for 1 s", "reel status"], "resolve", *flags, "--sequence", 1,
+                     "--patience", 1)
+        self.refused(FINDING, ["nothing was committed", "no answer for 1 s"], "append", *flags, "--based-on", 0,
+                     "--patience", 1, input=b"x\n")
+        self.refused(FINDING, ["it is not known", f"--session {SESSION} --first-sequence 1"], "append", *flags,
+                     "--patience", 1, input=b"x\n")
+
+    def test_partitions(self):
+        """Each partition is a log of its own: ids, locks and sessions of one must not show in another."""
+        cluster = self.cluster(partitions=3)
+        lock = ("--lock-write", "k", "--session", SESSION)
+        for partition in (0, 2):
+            report = self.append(cluster, b"%d" % partition, "--partition", partition, *lock)
+            self.assertEqual(report["first"], 0)
+        self.assertTrue(self.resolve(cluster, SESSION, 1, "--partition", 1)["burned"])
+        self.assertFalse(self.resolve(cluster, SESSION, 1, "--partition", 2)["burned"])
+        for partition, output in ((0, b"0\n"), (1, b""), (2, b"2\n")):
+            self.assertEqual(self.succeeds("feed", *cluster.connect(), "--partition", partition), output)
+        listed = json.loads(self.succeeds("admin", "partition", "list", *cluster.connect(), "--json"))["partitions"]
+        self.assertEqual([(each["partition"], each["high_water"], len(each["replicas"])) for each in listed],
+                         [(0, 1, 3), (1, 0, 3), (2, 1, 3)])
+        table = self.succeeds("admin", "partition", "list", *cluster.connect()).decode().splitlines()
+        self.assertEqual(len(table), 4)
+        for each in listed:
+            self.assertIn(each["leader"], cluster.nodes)
+            one = json.loads(self.succeeds("admin", "partition", "describe", each["partition"], *cluster.connect(), "--json"))
+            self.assertEqual((one["partition"], one["leader"]), (each["partition"], each["leader"]))
+            self.assertEqual({peer["node"] for peer in one["peers"]}, set(cluster.nodes) - {one["leader"]})
+        nodes = json.loads(self.succeeds("status", *cluster.connect(), "--json"))["nodes"]
+        self.assertEqual([[each["partition"] for each in node["partitions"]] for node in nodes], [[0, 1, 2]] * 3)
+        self.refused(FINDING, ["no such partition 3", "0..2"], "admin", "partition", "describe", 3, *cluster.connect())
+        self.refused(FINDING, ["no such partition"], "resolve", *cluster.connect(), "--partition", 3, "--session",
+                     SESSION, "--sequence", 1)
+        cluster.kill(1)
+        text = self.succeeds("admin", "partition", "describe", 0, *cluster.connect()).decode()
+        self.assertRegex(text, r"\n +1 +\S+ +unreachable: ")
+        self.assertIn(" 2/3 ", self.succeeds("admin", "partition", "list", *cluster.connect()).decode())
 
 
 class Files(Contract):

@@ -78,13 +78,15 @@ def last_line(output):
 class Cluster:
     """`nodes` processes on loopback. `settings` are more lines of every node's configuration."""
 
-    def __init__(self, reel, directory, nodes=3, settings="", journal_file_mib=64, election_ms=600):
+    def __init__(self, reel, directory, nodes=3, settings="", journal_file_mib=64, election_ms=600,
+                 partitions=1):
         self.reel = str(reel)
         self.directory = Path(directory)
         self.nodes = range(1, nodes + 1)
         self.settings = settings
         self.journal_file_mib = journal_file_mib
         self.election_ms = election_ms
+        self.partitions = partitions
         self.number = secrets.randbits(62) + 1
         self.processes = {}
         self.addresses = {}
@@ -102,7 +104,7 @@ class Cluster:
         peers = [word for node in self.nodes for word in ("--peer", f"{node}={self.addresses[node]}")]
         for node in self.nodes:
             self.run("node", "init", "--cluster", self.number, "--node", node, "--dir", self.data_of(node),
-                     "--journal-file-mib", self.journal_file_mib, *peers)
+                     "--journal-file-mib", self.journal_file_mib, "--partitions", self.partitions, *peers)
 
     def configure(self, node, data=None, record=None):
         """Writes the node's configuration and returns its path."""

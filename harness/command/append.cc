@@ -2,6 +2,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -11,6 +12,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <tuple>
 
 #include "harness/command/command.h"
 #include "harness/command/connect_flags.h"
@@ -286,7 +288,8 @@ class AppendHost final : public client::Driver {
     show_progress(true);
     if (!error_.empty()) refuse(error_ + told());
     if (flags_.json) {
-      fmt::print("{}\n", json().dump());
+      // A key may be any bytes; JSON carries text.
+      fmt::print("{}\n", json().dump(-1, ' ', false, Json::error_handler_t::replace));
     } else if (answered_ > 0) {
       const double seconds =
           std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
