@@ -152,6 +152,7 @@ SubmitOutcome Submitter::outcome_of(SubmitId id, const Request& request, Kind ki
   outcome.sequence = request.number.sequence;
   outcome.attempts = request.attempts;
   outcome.refusal = request.refusal;
+  outcome.refused = request.refused;
   return outcome;
 }
 
@@ -191,16 +192,18 @@ void Submitter::give_up(SubmitId id, Ending why, const io::Now& now) {
 // This attempt is over for good, and left no trace.
 void Submitter::refused(SubmitId id, Request& request, const Refusal& refusal, const io::Now& now) {
   request.refusal = refusal;
+  request.refused = request.attempts;
+  ++request.refusals;
   const bool given_up = request.state == State::resolving;
   if (refusal.code == RefusalCode::burned || given_up) {
     return finish(id, kind_of(refusal.code), given_up ? request.ending : Ending::answered);
   }
-  if (request.attempts >= options_.attempts_max) return finish(id, kind_of(refusal.code), Ending::attempts);
+  if (request.refusals >= options_.attempts_max) return finish(id, kind_of(refusal.code), Ending::attempts);
   drop_record(request);
   request.exposed = false;
   request.repeated = false;
   request.needs = view_behind(refusal);
-  request.due = now.monotonic + backoff(options_.retry_min, options_.retry_max, request.attempts - 1,
+  request.due = now.monotonic + backoff(options_.retry_min, options_.retry_max, request.refusals - 1,
                                         io::keyed_hash(options_.seed, {kRetry, id.value}));
   const bool behind = !applied_ || *applied_ < request.needs;
   request.state = behind ? State::behind : State::paused;
@@ -247,7 +250,6 @@ void Submitter::leave_session(std::uint64_t generation) {
     if (request.state == State::ready) {
       ready_.erase(request.number);
       drop_record(request);
-      --request.attempts;  // it was never sent
       request.state = State::fresh;
       fresh_.insert(id);
     }
@@ -264,7 +266,7 @@ void Submitter::execute(SubmitId id) {
   ++request.attempts;
   executing_ = true;
   const std::optional<Prepared> prepared =
-      request.context.execute({id, applied_, request.attempts, request.refusal});
+      request.context.execute({id, applied_, request.attempts, request.refusal, request.refused});
   executing_ = false;
   if (!prepared) return finish(id, Kind::vetoed, Ending::veto);
   if (fits(*prepared)) return make_ready(id, request, *prepared);

@@ -58,7 +58,8 @@ struct View {
   SubmitId submit;
   std::optional<TxnId> applied;    // the highest transaction that the application has applied
   std::uint32_t attempt = 1;       // counts executions
-  std::optional<Refusal> refusal;  // why the attempt before did not commit
+  std::optional<Refusal> refusal;  // of the last attempt that was sent
+  std::uint32_t refused = 0;       // which attempt that was
 };
 
 struct TransactionContext {
@@ -86,10 +87,11 @@ struct SubmitOutcome {
   Ending ending{};
   SessionId session;  // the request id; sequence 0: it was never given one
   Sequence sequence;
-  TxnId id;                // committed
-  std::uint64_t time = 0;  // committed: HLC nanoseconds
-  std::uint32_t attempts = 0;
+  TxnId id;                        // committed
+  std::uint64_t time = 0;          // committed: HLC nanoseconds
+  std::uint32_t attempts = 0;      // executions; those that were never sent count too
   std::optional<Refusal> refusal;  // the last one
+  std::uint32_t refused = 0;       // the attempt that it is of
   std::optional<CallError> error;
 };
 [[nodiscard]] const char* name_of(SubmitOutcome::Kind kind);
@@ -101,7 +103,7 @@ struct SubmitterOptions {
   Index opened;       // AppendCall::opened
   std::uint32_t outstanding_max = 4096;  // submits; <= kSessionWindow / 2
   std::uint64_t bytes_max = 16u << 20;   // records that are not answered yet
-  std::uint32_t attempts_max = 16;       // executions of one submit
+  std::uint32_t attempts_max = 16;       // of one submit that are sent and refused
   std::uint32_t call_transactions_max = 1024;
   std::uint32_t call_bytes_max = 512u << 10;
   std::uint32_t calls_in_flight_max = 8;
@@ -176,10 +178,12 @@ class Submitter {
     std::vector<std::byte> record;
     bool exposed =
         false;  // a copy of the record may be on its way: only the cluster knows what becomes of it
-    bool repeated = false;  // the record was in a call that was lost
-    bool alone = false;     // in a call of its own: some call with it was called malformed
-    std::uint32_t attempts = 0;
+    bool repeated = false;       // the record was in a call that was lost
+    bool alone = false;          // in a call of its own: some call with it was called malformed
+    std::uint32_t attempts = 0;  // executions
+    std::uint32_t refusals = 0;
     std::optional<Refusal> refusal;
+    std::uint32_t refused = 0;  // the attempt that was refused last
     TxnId needs;
     io::Instant due;
     io::Instant deadline;
