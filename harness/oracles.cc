@@ -1,5 +1,6 @@
 #include "harness/oracles.h"
 
+#include "harness/bank_operation.h"
 #include "node/log/record.h"
 
 namespace reel::harness {
@@ -57,8 +58,15 @@ void Oracles::on_applied(NodeId node, const node::NoteApplied& applied) {
       log::for_each_transaction(applied.payload.span(), TxnId(0), [&](const log::Transaction& transaction) {
         take(log.applied(node, transaction.id, model_of(transaction)));
         take(locks_of(applied.group).committed(transaction.id, request_of(transaction.record)));
+        if (applied.group == kBankGroup) on_bank(transaction);
       });
   if (!readable) complain("entry-format", "an applied entry cannot be parsed");
+}
+
+void Oracles::on_bank(const log::Transaction& transaction) {
+  const auto operation = parse_bank_operation(transaction.record.data);
+  if (!operation) return complain("bank-rule", "the bank's log holds something else");
+  take(bank_.committed(transaction.id, *operation));
 }
 
 void Oracles::crashed(NodeId node) { consensus_.crashed(node); }
@@ -86,6 +94,11 @@ void Oracles::burned(GroupId group, SessionId session, Sequence sequence) {
   take(log_of(group).burned(session, sequence));
 }
 
+void Oracles::banked(const model::BankRequest& request, model::BankOutcome outcome, TxnId id,
+                     std::uint64_t attempt) {
+  take(bank_.told(request, outcome, id, attempt));
+}
+
 void Oracles::feed_opened(GroupId group, NodeId reader, TxnId from) {
   log_of(group).feed_opened(reader.value, from);
 }
@@ -96,6 +109,7 @@ void Oracles::fed(GroupId group, NodeId reader, const log::Transaction& transact
 
 void Oracles::finish(std::span<const NodeId> core) {
   for (const model::LogOracle& log : logs_) take(log.finish(core));
+  take(bank_.finish());
 }
 
 void Oracles::complain(const std::string& oracle, const std::string& text) {

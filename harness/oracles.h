@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "model/bank_oracle.h"
 #include "model/consensus_oracle.h"
 #include "model/lock_oracle.h"
 #include "model/log_oracle.h"
@@ -34,6 +35,8 @@ class Oracles final : public node::StepObserver {
   void conflicted(GroupId group, const model::LockRequest& request, std::uint32_t lock, TxnId by);
   void stale(GroupId group, const model::LockRequest& request, TxnId floor);
   void burned(GroupId group, SessionId session, Sequence sequence);
+  // What a submit of the bank ended in (model/bank_oracle.h).
+  void banked(const model::BankRequest& request, model::BankOutcome outcome, TxnId id, std::uint64_t attempt);
   void feed_opened(GroupId group, NodeId reader, TxnId from);
   void fed(GroupId group, NodeId reader, const log::Transaction& transaction);
   // A coverage mark that a client's logic reached.
@@ -53,12 +56,14 @@ class Oracles final : public node::StepObserver {
   void take(std::optional<model::Violation> violation);
   void on_note(NodeId node, Incarnation life, const node::Note& note);
   void on_applied(NodeId node, const node::NoteApplied& applied);
+  void on_bank(const log::Transaction& transaction);
   model::LogOracle& log_of(GroupId group) { return logs_[group.value - 1]; }
   model::LockOracle& locks_of(GroupId group) { return locks_[group.value - 1]; }
 
   model::ConsensusOracle consensus_;
   std::vector<model::LogOracle> logs_;    // by partition
   std::vector<model::LockOracle> locks_;  // likewise
+  model::BankOracle bank_;
   std::function<void(std::string_view)> marked_;
   std::optional<model::Violation> violation_;
   std::string complaint_;  // keeps the name of a complaint alive

@@ -55,6 +55,10 @@ enum class Place : std::uint32_t {
   lock_window,
   sessions_max,
   session_expiry,
+  bank_clients,
+  bank_operations,
+  bank_accounts,
+  bank_outstanding,
 };
 
 class Draw {
@@ -179,6 +183,16 @@ ClientShape draw_client(Draw& draw, std::uint64_t client, std::uint32_t scale) {
   return shape;
 }
 
+// The state machine's windows, drawn small: keys that are forgotten, sessions that are dropped while they are used.
+void draw_windows(Draw& draw, std::uint64_t sessions_min, log::LogOptions& log) {
+  if (draw.dimension(Place::lock_window)) {
+    log.lock_keys_max = static_cast<std::uint32_t>(draw.log_range(Place::lock_window, 1, 64));
+  }
+  if (draw.dimension(Place::sessions_max)) {
+    log.sessions.sessions_max = static_cast<std::uint32_t>(draw.range(Place::sessions_max, sessions_min, 32));
+  }
+}
+
 void draw_locks(Draw& draw, const SimulationOptions& options, Shape& shape) {
   const bool alone = options.workload == Workload::locks;
   if (!alone && (options.workload != Workload::mixed || !draw.permille(Place::lock_clients, 300, 1))) return;
@@ -187,17 +201,27 @@ void draw_locks(Draw& draw, const SimulationOptions& options, Shape& shape) {
       static_cast<std::uint32_t>(draw.range(Place::lock_operations, 20, 100)) * options.scale;
   shape.lock_keys = static_cast<std::uint32_t>(draw.log_range(Place::lock_keys, 1, 64));
   log::LogOptions& log = shape.node.group.log;
-  // Windows that forget, and sessions that are dropped while they are used: of this workload's partition. Others hold
-  // fewer sessions than are kept.
-  if (draw.dimension(Place::lock_window)) {
-    log.lock_keys_max = static_cast<std::uint32_t>(draw.log_range(Place::lock_window, 1, 64));
-  }
-  if (draw.dimension(Place::sessions_max)) {
-    log.sessions.sessions_max =
-        static_cast<std::uint32_t>(draw.range(Place::sessions_max, alone ? 2 : 8, 32));
-  }
+  // Windows that bite in this workload's partition. Others hold fewer sessions than are kept.
+  draw_windows(draw, alone ? 2 : 8, log);
   if (alone && draw.dimension(Place::session_expiry)) {
     log.sessions.session_expiry = draw.log_range(Place::session_expiry, 100, 10000) * 1'000'000;
+  }
+}
+
+void draw_bank(Draw& draw, const SimulationOptions& options, Shape& shape) {
+  const bool alone = options.workload == Workload::bank;
+  if (!alone && (options.workload != Workload::mixed || !draw.permille(Place::bank_clients, 200, 1))) return;
+  shape.bank_clients = static_cast<std::uint32_t>(draw.range(Place::bank_clients, 2, 5));
+  shape.bank_operations =
+      static_cast<std::uint32_t>(draw.range(Place::bank_operations, 30, 150)) * options.scale;
+  shape.bank_accounts = static_cast<std::uint32_t>(draw.log_range(Place::bank_accounts, 2, 31));
+  shape.bank_outstanding = static_cast<std::uint32_t>(draw.log_range(Place::bank_outstanding, 1, 15));
+  if (!alone) return;
+  // Fewer sessions than there are tellers would leave none of them one that lasts for a call.
+  draw_windows(draw, shape.bank_clients + 1, shape.node.group.log);
+  if (draw.dimension(Place::session_expiry)) {
+    shape.node.group.log.sessions.session_expiry =
+        draw.log_range(Place::session_expiry, 100, 10000) * 1'000'000;
   }
 }
 
@@ -225,7 +249,8 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
       options.nodes ? *options.nodes : static_cast<std::uint32_t>(draw.pick(Place::nodes, kWeights));
   draw_node(draw, shape.node);
   draw_journal(draw, shape.node);
-  const bool appends = options.workload != Workload::log && options.workload != Workload::locks;
+  const bool appends = options.workload != Workload::log && options.workload != Workload::locks &&
+                       options.workload != Workload::bank;
   const std::uint64_t appenders = appends ? draw.range(Place::appenders, 1, 4) : 0;
   for (std::uint64_t client = 0; client < appenders; ++client) {
     shape.appenders.push_back(draw_client(draw, client, options.scale));
@@ -241,6 +266,7 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
         static_cast<std::uint32_t>(draw.range(Place::log_operations, 20, 80)) * options.scale;
   }
   draw_locks(draw, options, shape);
+  draw_bank(draw, options, shape);
   shape.storm = io::seconds(static_cast<std::int64_t>(draw.range(Place::storm, 6, 12) * options.scale));
   shape.world.seed = options.seed;
   sim::NetworkOptions& network = shape.world.network;
@@ -289,6 +315,7 @@ const char* name_of(Workload workload) {
     case Workload::feed: return "feed";
     case Workload::log: return "log";
     case Workload::locks: return "locks";
+    case Workload::bank: return "bank";
   }
   return "?";
 }
@@ -309,7 +336,7 @@ std::optional<Setting> setting_by_name(std::string_view name) {
 
 std::optional<Workload> workload_by_name(std::string_view name) {
   for (const Workload workload :
-       {Workload::mixed, Workload::append, Workload::feed, Workload::log, Workload::locks}) {
+       {Workload::mixed, Workload::append, Workload::feed, Workload::log, Workload::locks, Workload::bank}) {
     if (name == name_of(workload)) return workload;
   }
   return std::nullopt;

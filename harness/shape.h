@@ -21,7 +21,7 @@ enum class Setting : std::uint8_t {
   normal,  // the default swarm
   harsh,   // every fault kind that is asked for (else three of four) is on, and twice as often
 };
-enum class Workload : std::uint8_t { mixed, append, feed, log, locks };
+enum class Workload : std::uint8_t { mixed, append, feed, log, locks, bank };
 
 struct SimulationOptions {
   std::uint64_t seed = 1;
@@ -66,6 +66,10 @@ struct Shape {
   std::uint32_t lock_clients = 0;        // that contend for keys
   std::uint32_t lock_operations = 0;     // of each
   std::uint32_t lock_keys = 8;           // shared by all of them
+  std::uint32_t bank_clients = 0;        // tellers of the bank
+  std::uint32_t bank_operations = 0;     // of each
+  std::uint32_t bank_accounts = 4;       // shared by all of them; at least 2
+  std::uint32_t bank_outstanding = 4;    // submits of each at once
   io::Duration storm = io::seconds(10);  // how long faults go on
   sim::WorldOptions world;
 };

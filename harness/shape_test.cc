@@ -73,7 +73,7 @@ TEST(Shape, EverySeedDrawsALegalShape) {
   for (std::uint64_t seed = 1; seed <= 2000; ++seed) {
     SimulationOptions options;
     options.seed = seed;
-    options.workload = static_cast<Workload>(seed % 4);
+    options.workload = static_cast<Workload>(seed % 6);
     sim::Decisions decisions(seed);
     const Shape shape = draw_shape(options, decisions);
     ASSERT_GE(shape.nodes, 1u);
@@ -83,7 +83,10 @@ TEST(Shape, EverySeedDrawsALegalShape) {
     ASSERT_LE(group.entry_bytes_max, journal::payload_bytes_max(shape.node.journal)) << "seed " << seed;
     ASSERT_GE(group.election_timeout.ns, 4 * group.heartbeat_interval.ns) << "seed " << seed;
     ASSERT_GT(group.heartbeat_interval.ns, 2 * shape.world.network.base_max.ns) << "seed " << seed;
-    ASSERT_EQ(shape.appenders.empty(), options.workload == Workload::log);
+    const Workload workload = options.workload;
+    ASSERT_EQ(shape.appenders.empty(),
+              workload == Workload::log || workload == Workload::locks || workload == Workload::bank);
+    ASSERT_GE(shape.bank_accounts, 2u) << "a transfer needs two";
     ASSERT_EQ(shape.log_clients > 0 && options.workload == Workload::append, false);
     for (const ClientShape& client : shape.appenders) {
       ASSERT_GT(client.total, 0u);

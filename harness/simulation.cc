@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "harness/bank_operation.h"
 #include "harness/provision.h"
 #include "harness/simulated_node.h"
 #include "io/wire/codec.h"
@@ -38,7 +39,10 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   world_ = std::make_unique<sim::World>(shape_.world);
   world_->decisions().override_with(overrides);
   for (std::uint32_t node = 1; node <= shape_.nodes; ++node) voters_.push_back(NodeId(node));
-  partitions_ = shape_.lock_clients > 0 ? 3 : shape_.log_clients > 0 ? 2 : 1;
+  partitions_ = shape_.bank_clients > 0   ? kBankGroup.value
+                : shape_.lock_clients > 0 ? 3
+                : shape_.log_clients > 0  ? 2
+                                          : 1;
   noticed_ = std::make_unique<Noticed>(world_->counters(), shape_.node.group.raft.buggify_seed != 0);
   oracles_ = std::make_unique<Oracles>(voters_, partitions_, shape_.node.group.log.lock_keys_max,
                                        [this](std::string_view mark) { reached(mark); });
@@ -48,6 +52,7 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   add_readers();
   add_log_clients();
   add_lock_clients();
+  add_bank_clients();
   for (std::uint32_t group = 1; group <= partitions_; ++group) ledger_.describe(group, 0, voters_);
   faults_ = std::make_unique<sim::Faults>(*world_, ledger_, draw_plan());
 }
@@ -81,11 +86,7 @@ void Simulation::add_appenders() {
     const NodeId id(kFirstClient + i);
     AppendPlan plan;
     plan.call_codec = &wire::kClientCallCodec;
-    plan.appender.nodes = voters_;
-    std::rotate(plan.appender.nodes.begin(),
-                plan.appender.nodes.begin() + static_cast<std::ptrdiff_t>(world_->decisions().below(
-                                                  key(Place::client_nodes, id), voters_.size())),
-                plan.appender.nodes.end());
+    plan.appender.nodes = nodes_from_anywhere(id);
     plan.appender.ordered = client.ordered;
     plan.appender.outstanding_max = client.outstanding_max;
     plan.appender.call_transactions_max = client.call_transactions_max;
@@ -113,11 +114,7 @@ void Simulation::add_readers() {
     const NodeId id(kFirstClient + shape_.appenders.size() + i);
     FeedPlan plan;
     plan.call_codec = &wire::kClientCallCodec;
-    plan.reader.nodes = voters_;
-    std::rotate(plan.reader.nodes.begin(),
-                plan.reader.nodes.begin() + static_cast<std::ptrdiff_t>(world_->decisions().below(
-                                                key(Place::client_nodes, id), voters_.size())),
-                plan.reader.nodes.end());
+    plan.reader.nodes = nodes_from_anywhere(id);
     plan.reader.bytes_max = 16384;
     plan.reader.wait = io::milliseconds(500);
     plan.reader.call_timeout = io::seconds(1);
@@ -169,6 +166,33 @@ void Simulation::add_lock_clients() {
   }
 }
 
+void Simulation::add_bank_clients() {
+  for (std::uint32_t i = 0; i < shape_.bank_clients; ++i) {
+    BankPlan plan;
+    plan.call_codec = &wire::kClientCallCodec;
+    plan.self = NodeId(kFirstClient + clients_.size());
+    plan.nodes = nodes_from_anywhere(plan.self);
+    plan.operations = shape_.bank_operations;
+    plan.accounts = shape_.bank_accounts;
+    plan.outstanding = shape_.bank_outstanding;
+    plan.impatient = options_.setting != Setting::calm;
+    plan.think_mean = shape_.storm / (3 * static_cast<std::int64_t>(shape_.bank_operations));
+    plan.seed = world_->decisions().bits(key(Place::client_seed, plan.self));
+    bank_memories_.push_back(std::make_unique<BankMemory>());
+    BankMemory& memory = *bank_memories_.back();
+    add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
+      return make_bank_client(ports, plan, memory, *oracles_, world_->decisions());
+    });
+  }
+}
+
+std::vector<NodeId> Simulation::nodes_from_anywhere(NodeId client) {
+  std::vector<NodeId> nodes = voters_;
+  const std::uint64_t first = world_->decisions().below(key(Place::client_nodes, client), nodes.size());
+  std::rotate(nodes.begin(), nodes.begin() + static_cast<std::ptrdiff_t>(first), nodes.end());
+  return nodes;
+}
+
 void Simulation::add_client(NodeId id, sim::HostFactory factory) {
   sim::MachineOptions machine;
   machine.id = id;
@@ -210,7 +234,9 @@ void Simulation::on_event(const sim::EventRecord& record) {
 }
 
 void Simulation::reached(std::string_view mark) {
-  noticed_->marked(mark, world_->time(), shape_.lock_clients > 0 && mark.starts_with("group.duplicate_"));
+  noticed_->marked(
+      mark, world_->time(),
+      (shape_.lock_clients > 0 || shape_.bank_clients > 0) && mark.starts_with("group.duplicate_"));
   // Here every peer and every client is a correct one, and checksums stand between them.
   if (mark == "raft.malformed_message" || mark == "node.refused_message" || mark == "node.refused_call") {
     oracles_->complain("protocol",
@@ -262,6 +288,9 @@ bool Simulation::clients_done() const {
   }
   for (const auto& memory : lock_memories_) {
     if (memory->answered + memory->lost < shape_.lock_operations) return false;
+  }
+  for (const auto& memory : bank_memories_) {
+    if (memory->answered + memory->lost < shape_.bank_operations) return false;
   }
   return true;
 }
@@ -315,6 +344,10 @@ std::string Simulation::who_waits() const {
   for (const auto& memory : lock_memories_) {
     text += "; a lock client answered " + number(memory->answered + memory->lost) + " of " +
             number(shape_.lock_operations);
+  }
+  for (const auto& memory : bank_memories_) {
+    text += "; a teller answered " + number(memory->answered + memory->lost) + " of " +
+            number(shape_.bank_operations);
   }
   for (std::size_t i = 0; i < reader_positions_.size(); ++i) {
     text += "; reader " + number(i) + " at " + number(reader_positions_[i]->value);

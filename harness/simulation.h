@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/bank_client.h"
 #include "harness/lock_client.h"
 #include "harness/log_client.h"
 #include "harness/noticed.h"
@@ -63,6 +64,9 @@ class Simulation final : private sim::Observer {
   void add_readers();
   void add_log_clients();
   void add_lock_clients();
+  void add_bank_clients();
+  // All nodes, beginning with one that is drawn for this client.
+  std::vector<NodeId> nodes_from_anywhere(NodeId client);
   void add_client(NodeId id, sim::HostFactory factory);
   void storm();
   bool over() const;  // failed, or as far as it was told to go
@@ -93,6 +97,7 @@ class Simulation final : private sim::Observer {
   std::vector<std::unique_ptr<TxnId>> reader_positions_;
   std::vector<std::unique_ptr<LogClientMemory>> log_memories_;
   std::vector<std::unique_ptr<LockClientMemory>> lock_memories_;
+  std::vector<std::unique_ptr<BankMemory>> bank_memories_;
   std::optional<io::Instant> stop_at_;
 };
 

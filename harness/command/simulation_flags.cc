@@ -8,7 +8,8 @@
 namespace reel::harness {
 
 void SimulationFlags::add_to(CLI::App& command) {
-  command.add_option("--workload", workload, "mixed, append, feed, log or locks")->capture_default_str();
+  command.add_option("--workload", workload, "mixed, append, feed, log, locks or bank")
+      ->capture_default_str();
   command.add_option("--mode", mode, "bounded: being stuck after healing is a bug; unbounded: only safety")
       ->capture_default_str();
   command.add_option("--setting", setting, "calm, normal or harsh")->capture_default_str();
@@ -20,7 +21,8 @@ void SimulationFlags::add_to(CLI::App& command) {
 SimulationOptions SimulationFlags::options() const {
   SimulationOptions options;
   const auto known_workload = workload_by_name(workload);
-  if (!known_workload) misuse("unknown workload '" + workload + "': use mixed, append, feed, log or locks");
+  if (!known_workload)
+    misuse("unknown workload '" + workload + "': use mixed, append, feed, log, locks or bank");
   options.workload = *known_workload;
   const auto known_mode = mode_by_name(mode);
   if (!known_mode) misuse("unknown mode '" + mode + "': use bounded or unbounded");

@@ -12,6 +12,8 @@ Reader& Driver::open_reader(const ReaderOptions& options) {
   return *readers_.back();
 }
 
+Submitter& Driver::open_submitter(const SubmitterOptions& options) { return submitter_.emplace(options); }
+
 io::CallId Driver::call(NodeId to, ClientCall body) { return calls_.make(to, std::move(body)); }
 
 void Driver::on_wake() {
@@ -27,6 +29,7 @@ void Driver::on_reply(io::CallId call, io::Parcel body) {
   const ClientReply& reply = body.get<ClientReply>();
   const io::Now now = ports_.clock.now();
   bool taken = appender_ && appender_->on_reply(call, reply, now, calls_, outcomes_);
+  taken = taken || (submitter_ && submitter_->on_reply(call, reply, now, calls_));
   for (auto& reader : readers_) {
     if (taken) break;
     taken = reader->on_reply(call, reply, now, calls_);
@@ -38,6 +41,7 @@ void Driver::on_reply(io::CallId call, io::Parcel body) {
 void Driver::on_call_failed(io::CallId call) {
   const io::Now now = ports_.clock.now();
   bool taken = appender_ && appender_->on_failed(call, now, calls_);
+  taken = taken || (submitter_ && submitter_->on_failed(call, now, calls_));
   for (auto& reader : readers_) {
     if (taken) break;
     taken = reader->on_failed(call, now, calls_);
@@ -53,6 +57,9 @@ void Driver::settle() {
     if (!outcomes.runs.empty()) on_committed(outcomes.runs);
     if (!outcomes.refusals.empty()) on_refused(outcomes.refusals);
   }
+  if (submitter_) {
+    for (const SubmitOutcome& outcome : submitter_->take_outcomes()) on_submitted(outcome);
+  }
   for (std::size_t i = 0; i < readers_.size(); ++i) {
     readers_[i]->drain([this](const log::Transaction& transaction) { on_transaction(transaction); });
   }
@@ -63,6 +70,7 @@ void Driver::settle() {
 void Driver::flush() {
   const io::Now now = ports_.clock.now();
   if (appender_) appender_->pump(now, calls_);
+  if (submitter_) submitter_->pump(now, calls_);
   for (auto& reader : readers_) reader->pump(now, calls_);
   std::vector<OutgoingCall> calls;
   calls.swap(calls_.calls());
@@ -74,6 +82,10 @@ void Driver::flush() {
   }
   io::Instant next = alarm_;
   if (appender_) next = std::min(next, appender_->deadline());
+  if (submitter_) {
+    // What ended while it was pumped is told in a turn of its own: a program may submit again at once, for ever.
+    next = std::min(next, submitter_->has_outcomes() ? now.monotonic : submitter_->deadline());
+  }
   for (const auto& reader : readers_) next = std::min(next, reader->deadline());
   ports_.clock.wake_at(next);
 }

@@ -1,5 +1,6 @@
-// client::Driver: connects a client program's Appender and Readers to the ports of a world, real or simulated. The
-// program derives from it, overrides what it wants to hear, and calls flush() after it has submitted something.
+// client::Driver: connects a client program's Appender, Submitter and Readers to the ports of a world, real or simulated.
+// The program derives from it, overrides what it wants to hear, and calls flush() after it has submitted something. In one
+// turn it hears outcomes first, then transactions (and tells its Submitter what it applied), then on_progress().
 #pragma once
 
 #include <memory>
@@ -9,6 +10,7 @@
 #include "io/ports/host.h"
 #include "node/client/appender.h"
 #include "node/client/reader.h"
+#include "node/client/submitter.h"
 
 namespace reel::client {
 
@@ -18,10 +20,12 @@ class Driver : public io::Host {
 
   Appender& open_appender(const AppenderOptions& options);
   Reader& open_reader(const ReaderOptions& options);
+  Submitter& open_submitter(const SubmitterOptions& options);
 
   // ---- for the program
   virtual void on_committed(const std::vector<CommittedRun>&) {}
   virtual void on_refused(const std::vector<Refusal>&) {}  // by the lock rule, or burned
+  virtual void on_submitted(const SubmitOutcome&) {}       // of the submitter; once for each submit
   virtual void on_transaction(const log::Transaction&) {}  // of any reader, in its order
   virtual void on_progress() {}  // after each turn: failures, room to submit, being caught up
   // An answer to a call that the program made itself with call().
@@ -43,6 +47,7 @@ class Driver : public io::Host {
   void set_alarm(io::Instant time) { alarm_ = time; }
   virtual void on_alarm() {}
   Appender* appender() { return appender_ ? &*appender_ : nullptr; }
+  Submitter* submitter() { return submitter_ ? &*submitter_ : nullptr; }
   std::vector<std::unique_ptr<Reader>>& readers() { return readers_; }
 
  private:
@@ -52,6 +57,7 @@ class Driver : public io::Host {
   const io::ParcelCodec& call_codec_;
   Calls calls_;
   std::optional<Appender> appender_;
+  std::optional<Submitter> submitter_;
   std::vector<std::unique_ptr<Reader>> readers_;
   AppendResult outcomes_;
   io::Instant alarm_ = io::kNever;
