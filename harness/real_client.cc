@@ -101,6 +101,7 @@ void RealClient::take(const std::vector<real::Found>& found) {
       refuse(first->address + " and " + one.address + " belong to different clusters: correct --connect");
     }
     if (knows(one.node)) continue;
+    cluster_ = one.cluster;
     nodes_.push_back(one.node);
     members_.push_back({one.node, one.address, ""});
   }

@@ -42,6 +42,8 @@ class RealClient {
   std::vector<NodeId> everyone() const;
   // Those, and the addresses of --connect where nobody answered.
   const std::vector<ClusterMember>& members() const { return members_; }
+  // What the lock keys of this cluster are keyed by (log::lock_key).
+  io::ClusterId cluster() const { return cluster_; }
   // Why calls to this node fail; empty if they do not.
   std::string last_error(NodeId node) const;
 
@@ -55,6 +57,7 @@ class RealClient {
   std::unique_ptr<World> world_;
   std::vector<NodeId> nodes_;
   std::vector<ClusterMember> members_;
+  io::ClusterId cluster_;
 };
 
 }  // namespace reel::harness
