@@ -66,7 +66,14 @@ bool write_messages(Corpus corpus) {
   }
   corpus.add<schema::Partition::ResolveParams>(6, std::get<ResolveCall>(wire::sample_call(1, 4)));
   corpus.add<schema::ResolveResult>(7, ClientReply(ResolveResult{}));
-  corpus.add<schema::ResolveResult>(7, ClientReply(ResolveResult{CommittedRun{Sequence(2), 1, TxnId(3), 4}}));
+  corpus.add<schema::ResolveResult>(
+      7, ClientReply(ResolveResult{CommittedRun{Sequence(2), 1, TxnId(3), 4}, false}));
+  corpus.add<schema::ResolveResult>(7, ClientReply(ResolveResult{std::nullopt, true}));
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {  // filters with and without each part, matches, absences
+    corpus.add<schema::Reader::FeedParams>(8, std::get<FeedCall>(wire::sample_call(seed, 1)));
+    corpus.add<schema::FeedResult>(3, wire::sample_reply(seed + 2, 2));
+    corpus.add<schema::TransactionResult>(9, wire::sample_reply(seed, 6));
+  }
   return corpus.finish();
 }
 

@@ -159,6 +159,9 @@ class WrongUse(Contract):
         self.refused(USAGE, ["--from", "-1"], "feed", "--from", -1)
         self.refused(USAGE, ["--from", "x"], "feed", "--from", "x")
         self.refused(USAGE, ["--from"], "feed", "--from", 1 << 64)
+        self.refused(USAGE, ["--header-value", "--header-mask"], "feed", "--header-mask", 6, "--header-value", 9)
+        self.refused(USAGE, ["--header-mask"], "feed", "--header-mask", 1 << 32)
+        self.refused(USAGE, ["--from-time"], "feed", "--from-time", -1)
         self.refused(USAGE, ["--header"], "append", "--header", 1 << 32)
         self.refused(USAGE, ["--outstanding", "8192"], "append", "--outstanding", 100_000)
         self.refused(USAGE, ["--outstanding"], "append", "--outstanding", 0)
@@ -454,6 +457,25 @@ class Clients(Contract):
         self.assertEqual(self.succeeds("feed", *cluster.connect()), b"".join(line + b"\n" for line in lines))
         self.assertEqual(self.succeeds("feed", *cluster.connect(), "--from", 2, "--limit", 2), b"\0\0\n" + lines[3] + b"\n")
         self.assertEqual(self.succeeds("feed", *cluster.connect(), "--from", 100), b"")
+
+    def test_feeds_of_a_part(self):
+        """A filter or a time that is lost on its way shows too much, or nothing, and the reader never ends."""
+        cluster = self.cluster()
+        for header in range(6):
+            self.succeeds("append", *cluster.connect(), "--header", header, input=b"%d\n" % header)
+
+        def feed(*flags):
+            return self.succeeds("feed", *cluster.connect(), *flags).split()
+
+        times = [json.loads(line)["time"] for line in self.succeeds("feed", *cluster.connect(), "--json").splitlines()]
+        self.assertEqual(feed("--header-mask", "0x1", "--header-value", 1), [b"1", b"3", b"5"])
+        self.assertEqual(feed("--header-mask", 6, "--header-value", 4, "--from", 5), [b"5"])
+        self.assertEqual(feed("--header-mask", 8, "--header-value", 8), [])
+        self.assertEqual(feed("--lock", "nobody/has/it"), [])
+        self.assertEqual(feed("--from-time", times[4]), [b"4", b"5"])
+        self.assertEqual(feed("--from-time", times[4] + 1, "--from", 1), [b"5"])
+        self.assertEqual(feed("--from-time", times[5] + 1), [])
+        self.assertEqual(feed("--from-time", times[3], "--header-mask", 1), [b"4"])
 
     def test_partitions_that_are_not_there(self):
         """A typing error in a partition must not wait for ever, nor make one."""

@@ -71,7 +71,7 @@ class LockClient {
 
   // ---- drawing
 
-  log::LockKey draw_key() { return log::lock_key("key " + std::to_string(below(plan_.keys)), 1); }
+  log::LockKey draw_key() { return lock_client_key(static_cast<std::uint32_t>(below(plan_.keys))); }
 
   // Up to three keys, each written, read or appended; based on what was read, now and then on less.
   Drawn draw() {
@@ -223,9 +223,12 @@ class LockClient {
       (void)caller_.once(host, call, io::microseconds(static_cast<std::int64_t>(below(3000))));
     }
     const SessionId session = session_;
+    if (plan_.looks && !look(host, call.first)) return;
     const auto result = insist<ResolveResult>(host, ResolveCall{plan_.group, session, opened_, call.first});
     if (!result) return;
-    if (result->committed) {
+    if (result->undecided) {
+      oracles_.complain("client-answer", "a request was resolved, and it is still not decided");
+    } else if (result->committed) {
       oracles_.acknowledged(plan_.group, session, *result->committed);
     } else {
       oracles_.mark("client.resolved_as_burned");
@@ -233,6 +236,22 @@ class LockClient {
       const auto late = insist<AppendResult>(host, call);
       if (late) take_answer(call, drawn, *late);
     }
+  }
+
+  // Burns nothing. False: the session is gone.
+  bool look(sim::FiberHost& host, Sequence sequence) {
+    const SessionId session = session_;
+    const auto result =
+        insist<ResolveResult>(host, ResolveCall{plan_.group, session, opened_, sequence, false});
+    if (!result) return false;
+    switch (result->outcome()) {
+      case ResolveOutcome::committed: oracles_.acknowledged(plan_.group, session, *result->committed); break;
+      case ResolveOutcome::burned:
+        oracles_.complain("client-answer", "a request was burned that nobody resolved");
+        break;
+      case ResolveOutcome::undecided: oracles_.mark("client.undecided"); break;
+    }
+    return true;
   }
 
   LockClientPlan plan_;
@@ -246,6 +265,10 @@ class LockClient {
 };
 
 }  // namespace
+
+log::LockKey lock_client_key(std::uint32_t number) {
+  return log::lock_key("key " + std::to_string(number), 1);
+}
 
 std::unique_ptr<io::Host> make_lock_client(io::Ports& ports, const LockClientPlan& plan,
                                            LockClientMemory& memory, Oracles& oracles,

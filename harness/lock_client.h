@@ -25,9 +25,13 @@ struct LockClientMemory {
   Index known;              // applied, as it was told
 };
 
+// The partition of lock clients.
+inline constexpr GroupId kLockGroup{3};
+
 struct LockClientPlan {
   const io::ParcelCodec* call_codec = nullptr;
-  GroupId group{3};
+  GroupId group = kLockGroup;
+  bool looks = false;  // asks what became of a request, before it resolves it
   std::vector<NodeId> nodes;
   NodeId self;
   std::uint32_t operations = 0;
@@ -37,6 +41,9 @@ struct LockClientPlan {
   io::Duration call_timeout = io::milliseconds(400);
   std::uint64_t seed = 0;
 };
+
+// The key that lock clients call by this number.
+[[nodiscard]] log::LockKey lock_client_key(std::uint32_t number);
 
 [[nodiscard]] std::unique_ptr<io::Host> make_lock_client(io::Ports& ports, const LockClientPlan& plan,
                                                          LockClientMemory& memory, Oracles& oracles,

@@ -14,6 +14,7 @@ std::optional<GroupId> group_of(const io::Parcel& body) {
   if (const auto* append = std::get_if<AppendCall>(&call)) return append->group;
   if (const auto* feed = std::get_if<FeedCall>(&call)) return feed->group;
   if (const auto* wanted = std::get_if<HighWaterCall>(&call)) return wanted->group;
+  if (const auto* lookup = std::get_if<TransactionCall>(&call)) return lookup->group;
   return std::nullopt;
 }
 
@@ -79,6 +80,7 @@ void NodeRecorder::mark_promise(GroupId group, const ClientReply& reply) {
   };
   if (const auto* feed = std::get_if<FeedResult>(&reply)) return shown(feed->high_water);
   if (const auto* high = std::get_if<HighWaterResult>(&reply)) return shown(high->high_water);
+  if (const auto* found = std::get_if<TransactionResult>(&reply)) return shown(found->high_water);
   const auto* appended = std::get_if<AppendResult>(&reply);
   if (appended == nullptr) return;
   mark_time();

@@ -15,6 +15,19 @@ model::Transaction model_of(const log::Transaction& transaction) {
   return result;
 }
 
+model::Shown shown_of(const log::Transaction& transaction) {
+  model::Shown result;
+  result.time = transaction.time;
+  result.header = transaction.record.header;
+  io::Hasher hasher;
+  hasher.add(transaction.session.high).add(transaction.session.low).add(transaction.sequence.value);
+  result.digest = hasher.add(transaction.record.data).value();
+  for (std::uint32_t lock = 0; lock < transaction.record.lock_count(); ++lock) {
+    result.locks.push_back(transaction.record.lock(lock));
+  }
+  return result;
+}
+
 model::LockRequest request_of(const log::RecordView& record) {
   model::LockRequest request;
   request.based_on = record.based_on;
@@ -35,6 +48,7 @@ Oracles::Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::uint
     : consensus_(std::move(voters)),
       logs_(partitions),
       locks_(partitions, model::LockOracle(lock_keys_max)),
+      feeds_(partitions),
       marked_(std::move(marked)) {}
 
 void Oracles::on_step(const node::Node& node, const io::Now&, const node::Event&,
@@ -57,6 +71,8 @@ void Oracles::on_applied(NodeId node, const node::NoteApplied& applied) {
   const bool readable =
       log::for_each_transaction(applied.payload.span(), TxnId(0), [&](const log::Transaction& transaction) {
         take(log.applied(node, transaction.id, model_of(transaction)));
+        model::FeedOracle& feeds = feeds_of(applied.group);
+        if (!feeds.knows(transaction.id)) feeds.applied(transaction.id, shown_of(transaction));
         take(locks_of(applied.group).committed(transaction.id, request_of(transaction.record)));
         if (applied.group == kBankGroup) on_bank(transaction);
       });
@@ -105,6 +121,18 @@ void Oracles::feed_opened(GroupId group, NodeId reader, TxnId from) {
 
 void Oracles::fed(GroupId group, NodeId reader, const log::Transaction& transaction) {
   take(log_of(group).fed(reader.value, transaction.id, model_of(transaction)));
+}
+
+void Oracles::selection_opened(GroupId group, NodeId reader, TxnId from, const model::Wanted& wanted) {
+  feeds_of(group).opened(reader.value, from, wanted);
+}
+
+void Oracles::selected(GroupId group, NodeId reader, const log::Transaction& transaction) {
+  take(feeds_of(group).fed(reader.value, transaction.id, shown_of(transaction)));
+}
+
+void Oracles::passed(GroupId group, NodeId reader, TxnId next) {
+  take(feeds_of(group).passed(reader.value, next));
 }
 
 void Oracles::finish(std::span<const NodeId> core) {

@@ -11,6 +11,7 @@
 
 #include "model/bank_oracle.h"
 #include "model/consensus_oracle.h"
+#include "model/feed_oracle.h"
 #include "model/lock_oracle.h"
 #include "model/log_oracle.h"
 #include "node/driver.h"
@@ -39,6 +40,10 @@ class Oracles final : public node::StepObserver {
   void banked(const model::BankRequest& request, model::BankOutcome outcome, TxnId id, std::uint64_t attempt);
   void feed_opened(GroupId group, NodeId reader, TxnId from);
   void fed(GroupId group, NodeId reader, const log::Transaction& transaction);
+  // Of readers that do not get everything: with a filter, or from a time on.
+  void selection_opened(GroupId group, NodeId reader, TxnId from, const model::Wanted& wanted);
+  void selected(GroupId group, NodeId reader, const log::Transaction& transaction);
+  void passed(GroupId group, NodeId reader, TxnId next);
   // A coverage mark that a client's logic reached.
   void mark(std::string_view name) { marked_(name); }
   // At the end: everything acknowledged is on every node of the core.
@@ -59,11 +64,13 @@ class Oracles final : public node::StepObserver {
   void on_bank(const log::Transaction& transaction);
   model::LogOracle& log_of(GroupId group) { return logs_[group.value - 1]; }
   model::LockOracle& locks_of(GroupId group) { return locks_[group.value - 1]; }
+  model::FeedOracle& feeds_of(GroupId group) { return feeds_[group.value - 1]; }
 
   model::ConsensusOracle consensus_;
   std::vector<model::LogOracle> logs_;    // by partition
   std::vector<model::LockOracle> locks_;  // likewise
   model::BankOracle bank_;
+  std::vector<model::FeedOracle> feeds_;  // likewise
   std::function<void(std::string_view)> marked_;
   std::optional<model::Violation> violation_;
   std::string complaint_;  // keeps the name of a complaint alive

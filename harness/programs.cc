@@ -113,23 +113,59 @@ FeedProgram::FeedProgram(io::Ports& ports, NodeId self, const FeedPlan& plan, Tx
                          Oracles& oracles)
     : Driver(ports, *plan.call_codec),
       self_(self),
+      plan_(plan),
       group_(plan.reader.group),
       position_(position),
       oracles_(oracles) {
   client::ReaderOptions options = plan.reader;
   options.from = position;
   open_reader(options);
-  oracles.feed_opened(group_, self, position);
+  if (!selects()) {
+    oracles.feed_opened(group_, self, position);
+    return;
+  }
+  const FeedFilter& filter = options.filter;
+  oracles.selection_opened(group_, self, position,
+                           {options.from_time, filter.header_mask, filter.header_value, filter.lock});
 }
 
 void FeedProgram::on_transaction(const log::Transaction& transaction) {
-  oracles_.fed(group_, self_, transaction);
+  if (selects()) {
+    oracles_.selected(group_, self_, transaction);
+  } else {
+    oracles_.fed(group_, self_, transaction);
+  }
   position_ = transaction.id + 1;
+  if (!plan_.looks_up || transaction.id.value % 16 != 0 || lookup_.value != 0) return;
+  digest_ = io::digest64(transaction.record.data);
+  looked_up_ = transaction.id;
+  lookup_ = call(readers().front()->target(), TransactionCall{group_, transaction.id});
+}
+
+// The node that just showed it may have died since, and know less now; but it must not know otherwise.
+void FeedProgram::on_other_reply(io::CallId call, const ClientReply* reply) {
+  if (call != lookup_) return;
+  lookup_ = io::CallId();
+  const auto* result = reply == nullptr ? nullptr : std::get_if<TransactionResult>(reply);
+  if (result == nullptr) return;
+  if (!result->transaction) {
+    if (result->high_water > looked_up_) oracles_.complain("lookup", "a committed transaction was not found");
+    return;
+  }
+  oracles_.mark("client.looked_up");
+  const auto record = log::parse_record(result->transaction->record.span());
+  if (result->transaction->id != looked_up_ || !record || io::digest64(record->data) != digest_) {
+    oracles_.complain("lookup", "a transaction was looked up and is not what the feed brought");
+  }
 }
 
 void FeedProgram::on_progress() {
-  repeats_.tell(readers().front()->repeats(), oracles_);
-  if (readers().front()->failure()) oracles_.complain("feed", *readers().front()->failure());
+  const client::Reader& reader = *readers().front();
+  repeats_.tell(reader.repeats(), oracles_);
+  if (reader.failure()) return oracles_.complain("feed", *reader.failure());
+  if (!selects()) return;
+  oracles_.passed(group_, self_, reader.next());
+  position_ = std::max(position_, reader.next());
 }
 
 }  // namespace reel::harness

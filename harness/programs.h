@@ -83,19 +83,29 @@ class AppendProgram final : public client::Driver {
 struct FeedPlan {
   const io::ParcelCodec* call_codec = nullptr;
   client::ReaderOptions reader;
+  bool looks_up = false;  // asks for every 16th transaction again, by its id
 };
 
-// Follows a partition's feed from where it stood and tells the oracles what it saw.
+// Follows a partition's feed from where it stood, all of it or what a filter lets through, and tells the oracles what it
+// saw.
 class FeedProgram final : public client::Driver {
  public:
   FeedProgram(io::Ports& ports, NodeId self, const FeedPlan& plan, TxnId& position, Oracles& oracles);
   void on_transaction(const log::Transaction& transaction) override;
   void on_progress() override;
+  void on_other_reply(io::CallId call, const ClientReply* reply) override;
 
  private:
+  // Gets less than everything.
+  bool selects() const { return !plan_.reader.filter.empty() || plan_.reader.from_time > 0; }
+
   NodeId self_;
+  FeedPlan plan_;
   GroupId group_;
-  TxnId& position_;  // survives a crash: what was taken
+  io::CallId lookup_;         // 0: none
+  TxnId looked_up_;           // what it asks for
+  std::uint64_t digest_ = 0;  // of that one's data, as the feed brought it
+  TxnId& position_;           // survives a crash: what was taken
   Oracles& oracles_;
   RepeatMarks repeats_;
 };

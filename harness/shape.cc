@@ -59,6 +59,14 @@ enum class Place : std::uint32_t {
   bank_operations,
   bank_accounts,
   bank_outstanding,
+  feed_filter,
+  feed_header,
+  feed_lock,
+  feed_time,
+  feed_credit,
+  feed_lookup,
+  feed_scan,
+  lock_looks,
 };
 
 class Draw {
@@ -200,6 +208,7 @@ void draw_locks(Draw& draw, const SimulationOptions& options, Shape& shape) {
   shape.lock_operations =
       static_cast<std::uint32_t>(draw.range(Place::lock_operations, 20, 100)) * options.scale;
   shape.lock_keys = static_cast<std::uint32_t>(draw.log_range(Place::lock_keys, 1, 64));
+  shape.lock_looks = draw.permille(Place::lock_looks, 300);
   log::LogOptions& log = shape.node.group.log;
   // Windows that bite in this workload's partition. Others hold fewer sessions than are kept.
   draw_windows(draw, alone ? 2 : 8, log);
@@ -222,6 +231,42 @@ void draw_bank(Draw& draw, const SimulationOptions& options, Shape& shape) {
   if (draw.dimension(Place::session_expiry)) {
     shape.node.group.log.sessions.session_expiry =
         draw.log_range(Place::session_expiry, 100, 10000) * 1'000'000;
+  }
+}
+
+// Some get all of the log, as most programs do; others what a filter lets through, with credits that few records use up.
+ReaderShape draw_reader(Draw& draw, std::uint64_t reader, const SimulationOptions& options,
+                        const Shape& shape) {
+  ReaderShape drawn;
+  const std::uint32_t share = options.workload == Workload::feed ? 600 : 250;
+  if (!draw.permille(Place::feed_filter, share, reader)) return drawn;
+  if (shape.lock_clients > 0 && draw.permille(Place::feed_lock, 500, reader * 2)) {
+    drawn.lock_key =
+        static_cast<std::uint32_t>(draw.range(Place::feed_lock, 0, shape.lock_keys - 1, reader * 2 + 1));
+  } else if (draw.permille(Place::feed_header, 800, reader * 3)) {
+    drawn.header_mask = 1u << draw.range(Place::feed_header, 0, 15, reader * 3 + 1);
+    drawn.header_mask |= 1u << draw.range(Place::feed_header, 0, 31, reader * 3 + 2);
+    drawn.header_value = drawn.header_mask & 0xaaaaaaaau;
+  }
+  if (draw.permille(Place::feed_time, 300, reader * 2)) {
+    drawn.from_time = io::milliseconds(static_cast<std::int64_t>(draw.range(
+        Place::feed_time, 0, static_cast<std::uint64_t>(shape.storm.ns / 1'000'000), reader * 2 + 1)));
+  }
+  drawn.bytes_max = static_cast<std::uint32_t>(draw.log_range(Place::feed_credit, 64, 16384, reader));
+  drawn.looks_up = draw.permille(Place::feed_lookup, 500, reader);
+  return drawn;
+}
+
+void draw_readers(Draw& draw, const SimulationOptions& options, Shape& shape) {
+  std::uint64_t count = draw.range(Place::readers, 0, 2);
+  if (options.workload == Workload::feed) count += 2;
+  if (options.workload == Workload::append) count = 0;
+  for (std::uint64_t reader = 0; reader < count; ++reader) {
+    shape.readers.push_back(draw_reader(draw, reader, options, shape));
+  }
+  if (draw.dimension(Place::feed_scan)) {
+    shape.node.group.feed_scan_bytes_max =
+        static_cast<std::uint32_t>(draw.log_range(Place::feed_scan, 256, 1u << 16));
   }
 }
 
@@ -255,9 +300,6 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
   for (std::uint64_t client = 0; client < appenders; ++client) {
     shape.appenders.push_back(draw_client(draw, client, options.scale));
   }
-  shape.readers = static_cast<std::uint32_t>(draw.range(Place::readers, 0, 2));
-  if (options.workload == Workload::feed) shape.readers += 2;
-  if (options.workload == Workload::append) shape.readers = 0;
   const bool log = options.workload == Workload::log ||
                    (options.workload == Workload::mixed && draw.permille(Place::log_clients, 300, 1));
   if (log) {
@@ -268,6 +310,7 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
   draw_locks(draw, options, shape);
   draw_bank(draw, options, shape);
   shape.storm = io::seconds(static_cast<std::int64_t>(draw.range(Place::storm, 6, 12) * options.scale));
+  draw_readers(draw, options, shape);
   shape.world.seed = options.seed;
   sim::NetworkOptions& network = shape.world.network;
   if (draw.dimension(Place::net_base)) {

@@ -56,11 +56,21 @@ struct ClientShape {
   std::uint32_t calls_in_flight_max = 4;
 };
 
+// What a reader asks for.
+struct ReaderShape {
+  std::uint32_t header_mask = 0;
+  std::uint32_t header_value = 0;
+  std::optional<std::uint32_t> lock_key;  // of the lock clients, whose partition it then reads
+  std::optional<io::Duration> from_time;  // into the storm
+  std::uint32_t bytes_max = 16384;
+  bool looks_up = false;
+};
+
 struct Shape {
   std::uint32_t nodes = 3;
   node::NodeOptions node;
   std::vector<ClientShape> appenders;
-  std::uint32_t readers = 1;
+  std::vector<ReaderShape> readers;
   std::uint32_t log_clients = 0;         // whose history is judged for linearizability
   std::uint32_t log_operations = 0;      // of each
   std::uint32_t lock_clients = 0;        // that contend for keys
@@ -70,6 +80,7 @@ struct Shape {
   std::uint32_t bank_operations = 0;     // of each
   std::uint32_t bank_accounts = 4;       // shared by all of them; at least 2
   std::uint32_t bank_outstanding = 4;    // submits of each at once
+  bool lock_looks = false;               // they ask what became of a request before they resolve it
   io::Duration storm = io::seconds(10);  // how long faults go on
   sim::WorldOptions world;
 };

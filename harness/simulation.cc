@@ -110,17 +110,29 @@ void Simulation::add_appenders() {
 }
 
 void Simulation::add_readers() {
-  for (std::uint32_t i = 0; i < shape_.readers; ++i) {
+  for (std::size_t i = 0; i < shape_.readers.size(); ++i) {
+    const ReaderShape& reader = shape_.readers[i];
     const NodeId id(kFirstClient + shape_.appenders.size() + i);
     FeedPlan plan;
     plan.call_codec = &wire::kClientCallCodec;
     plan.reader.nodes = nodes_from_anywhere(id);
-    plan.reader.bytes_max = 16384;
+    plan.reader.bytes_max = reader.bytes_max;
+    plan.reader.filter.header_mask = reader.header_mask;
+    plan.reader.filter.header_value = reader.header_value;
+    if (reader.lock_key) {
+      plan.reader.group = kLockGroup;
+      plan.reader.filter.lock = lock_client_key(*reader.lock_key);
+    }
+    if (reader.from_time) {
+      plan.reader.from_time =
+          static_cast<std::uint64_t>(shape_.world.wall_epoch_ns + kQuietStart.ns + reader.from_time->ns);
+    }
+    plan.looks_up = reader.looks_up;
     plan.reader.wait = io::milliseconds(500);
     plan.reader.call_timeout = io::seconds(1);
     plan.reader.seed = world_->decisions().bits(key(Place::client_seed, id));
-    reader_positions_.push_back(std::make_unique<TxnId>());
-    TxnId& position = *reader_positions_.back();
+    reader_memories_.push_back(std::make_unique<ReaderMemory>(ReaderMemory{plan.reader.group, TxnId()}));
+    TxnId& position = reader_memories_.back()->position;
     add_client(id, [this, id, plan, &position](io::Ports& ports) -> std::unique_ptr<io::Host> {
       return std::make_unique<FeedProgram>(ports, id, plan, position, *oracles_);
     });
@@ -133,7 +145,7 @@ void Simulation::add_log_clients() {
     LogClientPlan plan;
     plan.call_codec = &wire::kClientCallCodec;
     plan.nodes = voters_;
-    plan.self = NodeId(kFirstClient + shape_.appenders.size() + shape_.readers + i);
+    plan.self = NodeId(kFirstClient + shape_.appenders.size() + shape_.readers.size() + i);
     plan.operations = shape_.log_operations;
     plan.think_mean = shape_.storm / (2 * static_cast<std::int64_t>(shape_.log_operations));
     plan.seed = options_.seed;
@@ -152,9 +164,11 @@ void Simulation::add_lock_clients() {
     LockClientPlan plan;
     plan.call_codec = &wire::kClientCallCodec;
     plan.nodes = voters_;
-    plan.self = NodeId(kFirstClient + shape_.appenders.size() + shape_.readers + shape_.log_clients + i);
+    plan.self =
+        NodeId(kFirstClient + shape_.appenders.size() + shape_.readers.size() + shape_.log_clients + i);
     plan.operations = shape_.lock_operations;
     plan.keys = shape_.lock_keys;
+    plan.looks = shape_.lock_looks;
     plan.repeats = options_.setting != Setting::calm;
     plan.think_mean = shape_.storm / (3 * static_cast<std::int64_t>(shape_.lock_operations));
     plan.seed = options_.seed;
@@ -297,18 +311,18 @@ bool Simulation::clients_done() const {
 
 // Everybody in the core has applied everything that is committed, and readers have seen it.
 bool Simulation::core_agrees() const {
-  TxnId high_water;
+  std::vector<TxnId> high_water(partitions_);
   for (const NodeId id : core_) {
     const node::Driver* replica = driver(id);
     if (replica == nullptr || !replica->node().ready()) return false;
     for (std::uint32_t id_of_group = 1; id_of_group <= partitions_; ++id_of_group) {
       const node::Group* group = replica->node().group(GroupId(id_of_group));
       if (group->state().applied() < oracles_->committed(GroupId(id_of_group))) return false;
+      high_water[id_of_group - 1] = std::max(high_water[id_of_group - 1], group->state().next_id());
     }
-    high_water = std::max(high_water, replica->node().group(GroupId(1))->state().next_id());
   }
-  for (const auto& position : reader_positions_) {
-    if (*position < high_water) return false;
+  for (const auto& reader : reader_memories_) {
+    if (reader->position < high_water[reader->group.value - 1]) return false;
   }
   return true;
 }
@@ -349,8 +363,8 @@ std::string Simulation::who_waits() const {
     text += "; a teller answered " + number(memory->answered + memory->lost) + " of " +
             number(shape_.bank_operations);
   }
-  for (std::size_t i = 0; i < reader_positions_.size(); ++i) {
-    text += "; reader " + number(i) + " at " + number(reader_positions_[i]->value);
+  for (std::size_t i = 0; i < reader_memories_.size(); ++i) {
+    text += "; reader " + number(i) + " at " + number(reader_memories_[i]->position.value);
   }
   for (const NodeId id : core_) {
     const node::Driver* replica = driver(id);

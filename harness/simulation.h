@@ -94,7 +94,11 @@ class Simulation final : private sim::Observer {
   std::map<NodeId, node::Driver*> drivers_;
   std::vector<std::unique_ptr<AppendMemory>> append_memories_;
   std::vector<std::uint64_t> append_totals_;
-  std::vector<std::unique_ptr<TxnId>> reader_positions_;
+  struct ReaderMemory {
+    GroupId group;
+    TxnId position;
+  };
+  std::vector<std::unique_ptr<ReaderMemory>> reader_memories_;
   std::vector<std::unique_ptr<LogClientMemory>> log_memories_;
   std::vector<std::unique_ptr<LockClientMemory>> lock_memories_;
   std::vector<std::unique_ptr<BankMemory>> bank_memories_;

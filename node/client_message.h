@@ -34,13 +34,32 @@ struct AppendCall {
   bool operator==(const AppendCall&) const = default;
 };
 
-// Reads committed transactions as whole entries, from the one that holds `from`.
+// Which transactions a reader wants: those to which all of it applies.
+struct FeedFilter {
+  std::uint32_t header_mask = 0;   // header & mask == value; 0: any header
+  std::uint32_t header_value = 0;  // no bit outside of the mask
+  std::optional<LockKey> lock;     // they have a lock on this key, of any mode
+  bool empty() const { return header_mask == 0 && !lock; }
+  bool operator==(const FeedFilter&) const = default;
+};
+
+// Reads committed transactions, from the first with id >= `from` and commit time >= `from_time`. Without a filter they
+// come as whole entries, from the one that holds that transaction; with one, the matching records alone.
 struct FeedCall {
   GroupId group;
   TxnId from;
-  std::uint32_t bytes_max = 0;  // credit; at least one entry is sent
+  std::uint32_t bytes_max = 0;  // credit, of payload or records; at least one entry or record is sent
   io::Duration wait;            // long poll: answer at the latest after this, empty if nothing came
+  std::uint64_t from_time = 0;  // HLC nanoseconds; 0: from any time
+  FeedFilter filter{};
   bool operator==(const FeedCall&) const = default;
+};
+
+// One committed transaction, if this node has applied it.
+struct TransactionCall {
+  GroupId group;
+  TxnId id;
+  bool operator==(const TransactionCall&) const = default;
 };
 
 // The id that the next committed transaction will get.
@@ -51,12 +70,14 @@ struct HighWaterCall {
 };
 
 // What became of request `sequence` of a session? If it has no outcome yet it is burned: it never commits, however late a
-// copy of it comes. So the answer is final, and may be acted upon.
+// copy of it comes. So the answer is final, and may be acted upon. Without `burn` it is only looked up: then "undecided"
+// promises nothing, and the request may commit right behind the answer.
 struct ResolveCall {
   GroupId group;
   SessionId session;
   Index opened;
   Sequence sequence;
+  bool burn = true;
   bool operator==(const ResolveCall&) const = default;
 };
 
@@ -64,7 +85,8 @@ struct StatusCall {
   bool operator==(const StatusCall&) const = default;
 };
 
-using ClientCall = std::variant<AppendCall, FeedCall, HighWaterCall, StatusCall, ResolveCall>;
+using ClientCall =
+    std::variant<AppendCall, FeedCall, HighWaterCall, StatusCall, ResolveCall, TransactionCall>;
 
 enum class ErrorCode : std::uint8_t {
   not_leader = 1,    // hint: the leader, if known
@@ -122,14 +144,41 @@ struct AppendResult {
   bool operator==(const AppendResult&) const = default;
 };
 
+// One transaction out of its entry: its record (node/log/record.h), and what only the entry says.
+struct CommittedRecord {
+  TxnId id;
+  std::uint64_t time = 0;
+  SessionId session;
+  Sequence sequence;
+  Bytes record;  // a slice of the entry's payload, where the node has that
+  bool operator==(const CommittedRecord&) const = default;
+};
+
 struct FeedResult {
   TxnId high_water;            // the next id as far as this node knows: how fresh the answer is
   std::vector<Bytes> entries;  // payloads of transaction entries, contiguous (node/log/record.h)
+  // Of a call with a filter only: the transactions that match, by id, and from where to go on. Everything between the
+  // call's beginning and `next` was looked at, and nothing else there matches.
+  std::vector<CommittedRecord> matches{};
+  std::optional<TxnId> next{};
   bool operator==(const FeedResult&) const = default;
 };
 
+struct TransactionResult {
+  TxnId high_water;                            // as in FeedResult
+  std::optional<CommittedRecord> transaction;  // nothing: its id is not below high_water
+  bool operator==(const TransactionResult&) const = default;
+};
+
+enum class ResolveOutcome : std::uint8_t { committed, burned, undecided };
 struct ResolveResult {
-  std::optional<CommittedRun> committed;  // of this one sequence; nothing: burned
+  std::optional<CommittedRun> committed;  // of this one sequence
+  bool undecided = false;                 // only if burning was not wanted; neither: burned
+  ResolveOutcome outcome() const {
+    return committed   ? ResolveOutcome::committed
+           : undecided ? ResolveOutcome::undecided
+                       : ResolveOutcome::burned;
+  }
   bool operator==(const ResolveResult&) const = default;
 };
 
@@ -178,12 +227,13 @@ struct StatusResult {
   bool operator==(const StatusResult&) const = default;
 };
 
-using ClientReply =
-    std::variant<CallError, AppendResult, FeedResult, HighWaterResult, StatusResult, ResolveResult>;
+using ClientReply = std::variant<CallError, AppendResult, FeedResult, HighWaterResult, StatusResult,
+                                 ResolveResult, TransactionResult>;
 
 // Limits of one call; beyond them: too_large, before memory is taken.
 inline constexpr std::uint32_t kAppendCallBytesMax = 3u << 20;
 inline constexpr std::uint32_t kAppendCallCountMax = 16384;
 inline constexpr std::uint32_t kFeedCallBytesMax = 8u << 20;
+inline constexpr std::uint32_t kFeedMatchesMax = 65536;  // of one answer
 
 }  // namespace reel

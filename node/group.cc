@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "io/ports/assert.h"
+#include "node/log/selection.h"
 #include "node/signs.h"
 
 namespace reel::node {
@@ -295,7 +296,7 @@ void Group::on_resolve(io::CallId call, const ResolveCall& resolve, Context& con
   as.opened = resolve.opened;
   as.first = resolve.sequence;
   as.count = 1;
-  enqueue({call, as, {}, true}, context);
+  enqueue({call, as, {}, true, resolve.burn}, context);
 }
 
 bool Group::enqueue(QueuedCall queued, Context& context) {
@@ -365,6 +366,8 @@ void Group::admit(const QueuedCall& queued, Proposal& proposal, Context& context
       note(NoteMark{"group.duplicate_in_flight"}, context);
       count = std::min(left, pending->count);
       wait_for = std::max(wait_for, pending->index);
+    } else if (queued.resolve && !queued.burn) {
+      return reply(queued.call, ResolveResult{std::nullopt, true}, context);
     } else {
       count = session == nullptr ? left : session->undecided(at, left);
       count = overlay_.unseen(append.session, at, count);
@@ -527,7 +530,7 @@ std::optional<ClientReply> Group::answer_of(const Waiter& waiter) const {
   }
   if (!waiter.resolve) return result;
   if (result.runs.empty()) return ResolveResult{};
-  return ResolveResult{result.runs.front()};
+  return ResolveResult{result.runs.front(), false};
 }
 
 void Group::answer_waiters(Context& context) {
@@ -748,7 +751,12 @@ bool Group::retry_sends(Context& context) {
 // ---- readers ------------------------------------------------------------------------------------------------------
 
 void Group::on_feed(io::CallId call, const FeedCall& feed, Context& context) {
-  if (feeds_.size() >= options_.feeds_waiting_max) return refuse(call, ErrorCode::overloaded, context);
+  if (feeds_.size() + lookups_.size() >= options_.feeds_waiting_max) {
+    return refuse(call, ErrorCode::overloaded, context);
+  }
+  if ((feed.filter.header_value & ~feed.filter.header_mask) != 0) {
+    return refuse(call, ErrorCode::malformed, context);
+  }
   const io::Duration wait = std::clamp(feed.wait, io::Duration{0}, options_.feed_wait_max);
   WaitingFeed waiting{call, feed, context.now.monotonic + wait};
   waiting.feed.bytes_max = std::min(feed.bytes_max, kFeedCallBytesMax);
@@ -757,14 +765,24 @@ void Group::on_feed(io::CallId call, const FeedCall& feed, Context& context) {
   feeds_.push_back(std::move(waiting));
 }
 
-bool Group::answer_feed(const WaitingFeed& waiting, Context& context) {
+// False: it waits, for what is not committed yet or for a body. What it will not look at again moves its `from`.
+bool Group::answer_feed(WaitingFeed& waiting, Context& context) {
+  FeedCall& feed = waiting.feed;
+  if (feed.from_time > 0) feed.from = std::max(feed.from, state_.first_at(feed.from_time));
+  if (feed.from < state_.next_id()) {
+    return feed.filter.empty() ? answer_entries(waiting, context) : answer_matches(waiting, context);
+  }
+  if (waiting.deadline > context.now.monotonic) return false;
+  FeedResult nothing;
+  nothing.high_water = state_.next_id();
+  if (!feed.filter.empty()) nothing.next = feed.from;
+  reply(waiting.call, std::move(nothing), context);
+  return true;
+}
+
+bool Group::answer_entries(const WaitingFeed& waiting, Context& context) {
   FeedResult result;
   result.high_water = state_.next_id();
-  if (waiting.feed.from >= state_.next_id()) {
-    if (waiting.deadline > context.now.monotonic) return false;
-    reply(waiting.call, std::move(result), context);
-    return true;
-  }
   std::uint64_t bytes = 0;
   for (Index at = state_.entry_of(waiting.feed.from); at <= state_.applied(); ++at) {
     const EntryIdentity identity = *core_.at(at);
@@ -781,6 +799,87 @@ bool Group::answer_feed(const WaitingFeed& waiting, Context& context) {
   }
   reply(waiting.call, std::move(result), context);
   return true;
+}
+
+// Looks at no more than feed_scan_bytes_max of payload, or one entry: then it says how far it came, though nothing matched.
+bool Group::answer_matches(WaitingFeed& waiting, Context& context) {
+  FeedCall& feed = waiting.feed;
+  log::Selection selection(feed.filter, feed.from, feed.bytes_max);
+  std::uint64_t scanned = 0;
+  bool enough = false;
+  bool missing = false;
+  for (Index at = state_.entry_of(feed.from); at <= state_.applied() && !enough && !missing; ++at) {
+    const EntryIdentity identity = *core_.at(at);
+    if (identity.kind != EntryKind::transactions) continue;
+    if (scanned > 0 && scanned + identity.size > options_.feed_scan_bytes_max) {
+      note(NoteMark{"group.feed_scan_bounded"}, context);
+      enough = true;
+      continue;
+    }
+    const Bytes* body = body_of(at);
+    if (body == nullptr) {
+      want(at, context);
+      missing = true;
+      continue;
+    }
+    scanned += body->size();
+    const auto walk = selection.walk(*body);
+    if (walk == log::Selection::Walk::malformed) {
+      fail("entry " + std::to_string(at.value) + " holds records that cannot be read: restore the node");
+      return false;
+    }
+    if (walk == log::Selection::Walk::full) {
+      note(NoteMark{"group.feed_credit_used"}, context);
+      enough = true;
+    }
+  }
+  if (selection.matches().empty() && !enough) {
+    feed.from = selection.next();
+    if (missing || waiting.deadline > context.now.monotonic) return false;
+  }
+  FeedResult result;
+  result.high_water = state_.next_id();
+  result.matches = std::move(selection.matches());
+  result.next = selection.next();
+  reply(waiting.call, std::move(result), context);
+  return true;
+}
+
+void Group::on_lookup(io::CallId call, const TransactionCall& wanted, Context& context) {
+  if (feeds_.size() + lookups_.size() >= options_.feeds_waiting_max) {
+    return refuse(call, ErrorCode::overloaded, context);
+  }
+  const WaitingLookup waiting{call, wanted.id};
+  if (!answer_lookup(waiting, context)) lookups_.push_back(waiting);
+}
+
+// False: it waits for a body.
+bool Group::answer_lookup(const WaitingLookup& waiting, Context& context) {
+  TransactionResult result;
+  result.high_water = state_.next_id();
+  if (waiting.id < state_.next_id()) {
+    const Index at = state_.entry_of(waiting.id);
+    const Bytes* body = body_of(at);
+    if (body == nullptr) {
+      want(at, context);
+      return false;
+    }
+    log::for_each_transaction(body->span(), waiting.id, [&](const log::Transaction& transaction) {
+      result.transaction = log::cut_out(*body, transaction);
+      return false;
+    });
+    if (!result.transaction) {
+      fail("entry " + std::to_string(at.value) + " holds records that cannot be read: restore the node");
+      return false;
+    }
+  }
+  reply(waiting.call, std::move(result), context);
+  return true;
+}
+
+bool Group::answer_lookups(Context& context) {
+  return std::erase_if(lookups_,
+                       [&](const WaitingLookup& waiting) { return answer_lookup(waiting, context); }) > 0;
 }
 
 bool Group::answer_feeds(Context& context) {
@@ -823,6 +922,7 @@ bool Group::answer_reads(Context& context) {
 void Group::on_cancelled(io::CallId call) {
   // An append that is admitted stays: its outcome is decided whether or not anybody waits.
   std::erase_if(feeds_, [call](const WaitingFeed& waiting) { return waiting.call == call; });
+  std::erase_if(lookups_, [call](const WaitingLookup& waiting) { return waiting.call == call; });
   std::erase_if(read_contexts_, [call](const auto& entry) { return entry.second == call; });
   std::erase_if(reads_ready_, [call](const WaitingRead& waiting) { return waiting.call == call; });
 }
@@ -846,6 +946,7 @@ bool Group::pump(Context& context) {
   any |= propose(context);
   if (!feeds_.empty() && (advanced || bodies || feed_deadline_ <= context.now.monotonic))
     any |= answer_feeds(context);
+  if (bodies && !lookups_.empty()) any |= answer_lookups(context);
   if (!reads_ready_.empty()) any |= answer_reads(context);
   trim_read_cache();
   return any;

@@ -11,7 +11,8 @@
 // back from the journal in chunks and verified. Whoever needs a body that is not here asks for it and tries again when
 // it has come: the applier, messages to lagging followers, feeds.
 //
-// Bounds: queue_bytes_max and queue_calls_max, entries_in_flight_max, cache_bytes + read_cache_bytes, feeds_waiting_max.
+// Bounds: queue_bytes_max and queue_calls_max, entries_in_flight_max, cache_bytes + read_cache_bytes, feeds_waiting_max,
+// feed_scan_bytes_max.
 #pragma once
 
 #include <array>
@@ -41,7 +42,9 @@ struct GroupOptions {
   std::uint64_t read_cache_bytes = 8u << 20;
   std::uint32_t read_chunk_bytes = 1u << 20;
   std::uint32_t reads_in_flight_max = 4;
-  std::uint32_t feeds_waiting_max = 65536;
+  std::uint32_t feeds_waiting_max = 65536;  // lookups that wait for a body among them
+  std::uint32_t feed_scan_bytes_max =
+      4u << 20;  // of payload that one answer with a filter looks at; one entry at least
   io::Duration feed_wait_max = io::seconds(60);
   std::uint32_t sends_waiting_max = 256;  // messages that wait for bodies from disk; beyond: dropped
   log::LogOptions log;                    // the same on every node
@@ -71,6 +74,7 @@ class Group {
   void on_append(io::CallId call, const AppendCall& append, Context& context);
   void on_resolve(io::CallId call, const ResolveCall& resolve, Context& context);
   void on_feed(io::CallId call, const FeedCall& feed, Context& context);
+  void on_lookup(io::CallId call, const TransactionCall& wanted, Context& context);
   void on_high_water(io::CallId call, const HighWaterCall& wanted, Context& context);
   void on_cancelled(io::CallId call);
   // A result that belongs to DiskOwner::reader and to one of this group's reads; false if it is not ours.
@@ -96,6 +100,7 @@ class Group {
     AppendCall append;
     log::Survey survey;
     bool resolve = false;
+    bool burn = false;  // the sequence to resolve, if nothing is known of it
   };
   struct Waiter {
     io::CallId call;
@@ -109,6 +114,10 @@ class Group {
     io::CallId call;
     FeedCall feed;
     io::Instant deadline;
+  };
+  struct WaitingLookup {
+    io::CallId call;
+    TxnId id;
   };
   struct WaitingRead {
     io::CallId call;
@@ -188,7 +197,11 @@ class Group {
 
   // -- readers
   bool answer_feeds(Context& context);
-  bool answer_feed(const WaitingFeed& waiting, Context& context);
+  bool answer_feed(WaitingFeed& waiting, Context& context);
+  bool answer_entries(const WaitingFeed& waiting, Context& context);
+  bool answer_matches(WaitingFeed& waiting, Context& context);
+  bool answer_lookups(Context& context);
+  bool answer_lookup(const WaitingLookup& waiting, Context& context);
   bool answer_reads(Context& context);
 
   void reply(io::CallId call, ClientReply body, Context& context) const;
@@ -233,6 +246,7 @@ class Group {
 
   std::deque<WaitingFeed> feeds_;
   io::Instant feed_deadline_ = io::kNever;
+  std::deque<WaitingLookup> lookups_;
   std::map<std::uint64_t, io::CallId> read_contexts_;
   std::uint64_t last_read_context_ = 0;
   std::vector<WaitingRead> reads_ready_;

@@ -35,6 +35,7 @@ std::optional<GroupId> group_of(const ClientCall& call) {
   if (const auto* feed = std::get_if<FeedCall>(&call)) return feed->group;
   if (const auto* wanted = std::get_if<HighWaterCall>(&call)) return wanted->group;
   if (const auto* resolve = std::get_if<ResolveCall>(&call)) return resolve->group;
+  if (const auto* lookup = std::get_if<TransactionCall>(&call)) return lookup->group;
   return std::nullopt;
 }
 
@@ -227,6 +228,8 @@ void Node::on_request(const Request& request, Context& context) {
   if (const auto* resolve = std::get_if<ResolveCall>(&call))
     group->on_resolve(request.call, *resolve, context);
   if (const auto* feed = std::get_if<FeedCall>(&call)) group->on_feed(request.call, *feed, context);
+  if (const auto* lookup = std::get_if<TransactionCall>(&call))
+    group->on_lookup(request.call, *lookup, context);
   if (const auto* wanted = std::get_if<HighWaterCall>(&call))
     group->on_high_water(request.call, *wanted, context);
 }

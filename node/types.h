@@ -33,6 +33,14 @@ struct SessionId {
   auto operator<=>(const SessionId&) const = default;
 };
 
+// A lock's key as it travels and is stored: 128 bits of it, keyed by the cluster (log::lock_key). Two keys that collide can
+// only cause a refusal.
+struct LockKey {
+  std::uint64_t low{};
+  std::uint64_t high{};
+  auto operator<=>(const LockKey&) const = default;
+};
+
 // What an entry is for. The kind is part of its identity (recovery.md, correction 4).
 enum class EntryKind : std::uint8_t {
   empty = 0,          // a new leader's first entry (Raft §8)

@@ -63,6 +63,16 @@ void try_resolve(capnp::MessageReader& message) {
   REEL_CHECK(again.has_value() && *again == *value);
 }
 
+void try_feed(capnp::MessageReader& message) {
+  const auto value = real::read(message.getRoot<schema::Reader::FeedParams>(), GroupId(1));
+  if (!value) return;
+  REEL_CHECK(wire::check(ClientCall(*value)).has_value());
+  capnp::MallocMessageBuilder builder;
+  real::write(builder.initRoot<schema::Reader::FeedParams>(), *value);
+  const auto again = real::read(builder.getRoot<schema::Reader::FeedParams>().asReader(), GroupId(1));
+  REEL_CHECK(again.has_value() && *again == *value);
+}
+
 template <class Schema>
 void try_reply(const real::ReadReply& value) {
   if (!value) {
@@ -77,7 +87,7 @@ void try_reply(const real::ReadReply& value) {
 
 void try_message(std::uint8_t which, capnp::MessageReader& message) {
   const real::FrameMemory memory;
-  switch (which % 8) {
+  switch (which % 10) {
     case 0: return try_peer_message(message);
     case 1: return try_append(message);
     case 2: return try_reply<schema::AppendResult>(real::read(message.getRoot<schema::AppendResult>()));
@@ -85,7 +95,11 @@ void try_message(std::uint8_t which, capnp::MessageReader& message) {
     case 4: return try_reply<schema::HighWaterResult>(real::read(message.getRoot<schema::HighWaterResult>()));
     case 5: return try_reply<schema::StatusResult>(real::read(message.getRoot<schema::StatusResult>()));
     case 6: return try_resolve(message);
-    default: return try_reply<schema::ResolveResult>(real::read(message.getRoot<schema::ResolveResult>()));
+    case 7: return try_reply<schema::ResolveResult>(real::read(message.getRoot<schema::ResolveResult>()));
+    case 8: return try_feed(message);
+    default:
+      return try_reply<schema::TransactionResult>(
+          real::read(message.getRoot<schema::TransactionResult>(), memory));
   }
 }
 }  // namespace

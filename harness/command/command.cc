@@ -16,7 +16,9 @@ void check_numbers(CLI::App& app) {
     option->check(CLI::Validator(
         [](const std::string& text) {
           std::uint64_t number = 0;
-          const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+          const bool hex = text.starts_with("0x");  // masks are easier to read so
+          const char* digits = text.data() + (hex ? 2 : 0);
+          const auto [end, error] = std::from_chars(digits, text.data() + text.size(), number, hex ? 16 : 10);
           const bool good = error == std::errc() && end == text.data() + text.size();
           return good ? std::string() : "'" + text + "' is not a whole number from 0 to 2^64 - 1";
         },

@@ -22,6 +22,10 @@ struct FeedFlags {
   ConnectFlags connect;
   std::uint32_t partition = 0;
   std::uint64_t from = 0;
+  std::uint64_t from_time = 0;
+  std::uint32_t header_mask = 0;
+  std::uint32_t header_value = 0;
+  std::optional<std::string> lock;
   std::uint64_t limit = 0;
   std::uint32_t patience_s = 60;
   bool follow = false;
@@ -49,6 +53,10 @@ class FeedHost final : public client::Driver {
     options.nodes = client.nodes();
     options.group = GroupId(flags.partition + 1);
     options.from = TxnId(flags.from);
+    options.from_time = flags.from_time;
+    options.filter.header_mask = flags.header_mask;
+    options.filter.header_value = flags.header_value;
+    if (flags.lock) options.filter.lock = log::lock_key(*flags.lock, client.cluster().value);
     options.wait = flags.follow ? io::seconds(10) : io::Duration{0};
     open_reader(options);
     client.attach(*this);
@@ -85,7 +93,6 @@ class FeedHost final : public client::Driver {
 
   void on_transaction(const log::Transaction& transaction) override {
     if (done_) return;
-    last_news_ = ports().clock.now().monotonic;
     const std::string_view data(reinterpret_cast<const char*>(transaction.record.data.data()),
                                 transaction.record.data.size());
     if (flags_.json) {
@@ -118,6 +125,8 @@ class FeedHost final : public client::Driver {
       error_ = *reader.failure();
       return loop_.stop();
     }
+    if (reader.next() != position_) last_news_ = ports().clock.now().monotonic;
+    position_ = reader.next();
     if (!flags_.follow && end_ && reader.caught_up() && reader.next() >= *end_) finish();
   }
 
@@ -158,10 +167,16 @@ class FeedHost final : public client::Driver {
   std::set<io::CallId> questions_;  // for the end of the log
   std::optional<TxnId> end_;        // read at least up to here; 0 if nobody could tell
   io::Instant started_;
+  TxnId position_;  // how far it has come; with a filter, also past what it does not print
   io::Instant last_news_;
 };
 
 Exit feed(const FeedFlags& flags) {
+  if ((flags.header_value & ~flags.header_mask) != 0) {
+    misuse(
+        "--header-value has bits that --header-mask does not have, so nothing can match: correct one of "
+        "them");
+  }
   real::Loop::capture_stop_signals();
   std::signal(SIGPIPE, SIG_IGN);
   real::Loop loop;
@@ -179,11 +194,19 @@ void add_feed(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand("feed", "Print committed transactions in order, one per line");
   command->footer(
       "Example: reel feed --from 0 --token-file reel-data/token\n"
-      "         reel feed --from 100 --follow --json --token-file reel-data/token");
+      "         reel feed --from 100 --follow --json --token-file reel-data/token\n"
+      "         reel feed --header-mask 0xff --header-value 7 --token-file reel-data/token\n"
+      "         reel feed --lock account/17 --from-time 1700000000000000000 --token-file reel-data/token");
   auto flags = std::make_shared<FeedFlags>();
   add_connect_flags(*command, flags->connect);
   command->add_option("--partition", flags->partition, "partition of the log")->capture_default_str();
   command->add_option("--from", flags->from, "first transaction id")->capture_default_str();
+  command->add_option("--from-time", flags->from_time,
+                      "first commit time, in nanoseconds since 1970; with --from, both hold");
+  command->add_option("--header-mask", flags->header_mask,
+                      "only those whose header has, in the bits of this mask, --header-value; 0: all");
+  command->add_option("--header-value", flags->header_value, "see --header-mask")->capture_default_str();
+  command->add_option("--lock", flags->lock, "only those with a write, read or append lock on this key");
   command->add_option("--limit", flags->limit, "stop after so many; 0: no limit")->capture_default_str();
   command->add_flag("--follow", flags->follow, "wait for more at the end of the log");
   command

@@ -24,6 +24,10 @@ inline ClientReply answer_to(const ClientCall& call) {
   if (const auto* feed = std::get_if<FeedCall>(&call)) {
     FeedResult result;
     result.high_water = feed->from + 2;
+    if (!feed->filter.empty()) {
+      result.next = TxnId(feed->from_time);
+      return result;
+    }
     result.entries.push_back(Bytes::copy_of(std::string(feed->bytes_max, 'x')));
     result.entries.push_back(Bytes::copy_of(std::string_view("tail")));
     return result;
@@ -37,6 +41,11 @@ inline ClientReply answer_to(const ClientCall& call) {
       result.committed =
           CommittedRun{resolve->sequence, 1, TxnId(resolve->opened.value + 1), resolve->session.low};
     }
+    return result;
+  }
+  if (const auto* lookup = std::get_if<TransactionCall>(&call)) {
+    TransactionResult result;
+    result.high_water = lookup->id + lookup->group.value;
     return result;
   }
   StatusResult status;

@@ -290,6 +290,7 @@ void write(schema::Partition::ResolveParams::Builder to, const ResolveCall& call
   to.setSessionLow(call.session.low);
   to.setOpened(call.opened.value);
   to.setSequence(call.sequence.value);
+  to.setBurn(call.burn);
 }
 
 std::expected<ResolveCall, CallError> read(schema::Partition::ResolveParams::Reader from, GroupId group) {
@@ -298,6 +299,39 @@ std::expected<ResolveCall, CallError> read(schema::Partition::ResolveParams::Rea
   call.session = {from.getSessionHigh(), from.getSessionLow()};
   call.opened = Index(from.getOpened());
   call.sequence = Sequence(from.getSequence());
+  call.burn = from.getBurn();
+  if (auto verdict = wire::check(ClientCall(call)); !verdict) {
+    return refuse_call(ErrorCode::malformed, 0, verdict.error());
+  }
+  return call;
+}
+
+void write(schema::Reader::FeedParams::Builder to, const FeedCall& call) {
+  to.setFrom(call.from.value);
+  to.setCredit(call.bytes_max);
+  to.setWaitNs(static_cast<std::uint64_t>(call.wait.ns));
+  to.setFromTime(call.from_time);
+  if (call.filter.empty()) return;
+  auto filter = to.initFilter();
+  filter.setHeaderMask(call.filter.header_mask);
+  filter.setHeaderValue(call.filter.header_value);
+  if (!call.filter.lock) return;
+  filter.setByLock(true);
+  filter.setLockLow(call.filter.lock->low);
+  filter.setLockHigh(call.filter.lock->high);
+}
+
+std::expected<FeedCall, CallError> read(schema::Reader::FeedParams::Reader from, GroupId group) {
+  FeedCall call;
+  call.group = group;
+  call.from = TxnId(from.getFrom());
+  call.bytes_max = std::min(from.getCredit(), kFeedCallBytesMax);
+  call.wait.ns = static_cast<std::int64_t>(std::min<std::uint64_t>(from.getWaitNs(), INT64_MAX));
+  call.from_time = from.getFromTime();
+  const auto filter = from.getFilter();
+  call.filter.header_mask = filter.getHeaderMask();
+  call.filter.header_value = filter.getHeaderValue();
+  if (filter.getByLock()) call.filter.lock = LockKey{filter.getLockLow(), filter.getLockHigh()};
   if (auto verdict = wire::check(ClientCall(call)); !verdict) {
     return refuse_call(ErrorCode::malformed, 0, verdict.error());
   }
@@ -306,11 +340,17 @@ std::expected<ResolveCall, CallError> read(schema::Partition::ResolveParams::Rea
 
 capnp::MessageSize size_hint(const ClientReply& reply) {
   std::uint64_t words = 32;
+  if (const auto* found = std::get_if<TransactionResult>(&reply); found != nullptr && found->transaction) {
+    words += 8 + found->transaction->record.size() / sizeof(capnp::word);
+  }
   if (const auto* append = std::get_if<AppendResult>(&reply)) {
     words += append->runs.size() * 4 + append->refusals.size() * 3;
   }
   if (const auto* feed = std::get_if<FeedResult>(&reply)) {
     for (const Bytes& entry : feed->entries) words += 2 + entry.size() / sizeof(capnp::word);
+    for (const CommittedRecord& match : feed->matches) {
+      words += 8 + match.record.size() / sizeof(capnp::word);
+    }
   }
   if (const auto* status = std::get_if<StatusResult>(&reply)) words += 32 + status->groups.size() * 24;
   return {words, 0};
@@ -327,6 +367,25 @@ void write(schema::CommittedRun::Builder to, const CommittedRun& run) {
 
 CommittedRun read(schema::CommittedRun::Reader from) {
   return {Sequence(from.getFirst()), from.getCount(), TxnId(from.getId()), from.getTime()};
+}
+
+void write(schema::Transaction::Builder to, const CommittedRecord& transaction) {
+  to.setId(transaction.id.value);
+  to.setTime(transaction.time);
+  to.setSessionHigh(transaction.session.high);
+  to.setSessionLow(transaction.session.low);
+  to.setSequence(transaction.sequence.value);
+  to.setRecord(data_of(transaction.record));
+}
+
+CommittedRecord read(schema::Transaction::Reader from, const FrameMemory& memory) {
+  CommittedRecord transaction;
+  transaction.id = TxnId(from.getId());
+  transaction.time = from.getTime();
+  transaction.session = {from.getSessionHigh(), from.getSessionLow()};
+  transaction.sequence = Sequence(from.getSequence());
+  transaction.record = memory.share(from.getRecord());
+  return transaction;
 }
 
 void write(schema::Refusal::Builder to, const Refusal& refusal) {
@@ -361,14 +420,43 @@ void write(schema::ResolveResult::Builder to, const ClientReply& reply) {
   if (const auto* error = std::get_if<CallError>(&reply)) return write(to.initError(), *error);
   const auto* result = std::get_if<ResolveResult>(&reply);
   REEL_CHECK(result != nullptr);
-  if (!result->committed) return to.setBurned();
-  write(to.initCommitted(), *result->committed);
+  switch (result->outcome()) {
+    case ResolveOutcome::committed: return write(to.initCommitted(), *result->committed);
+    case ResolveOutcome::burned: return to.setBurned();
+    case ResolveOutcome::undecided: return to.setUndecided();
+  }
 }
+
+void write(schema::TransactionResult::Builder to, const ClientReply& reply) {
+  if (const auto* error = std::get_if<CallError>(&reply)) return write(to.initError(), *error);
+  const auto* result = std::get_if<TransactionResult>(&reply);
+  REEL_CHECK(result != nullptr);
+  to.setHighWater(result->high_water.value);
+  to.setChecksum(wire::checksum_of(*result));
+  if (result->transaction) {
+    write(to.initTransaction(), *result->transaction);
+  } else {
+    to.setAbsent();
+  }
+}
+
+namespace {
+
+void write(schema::MatchBatch::Builder to, const FeedResult& result) {
+  to.setHighWater(result.high_water.value);
+  to.setNext(result.next->value);
+  to.setChecksum(wire::checksum_of(result));
+  auto matches = to.initMatches(static_cast<unsigned>(result.matches.size()));
+  for (unsigned i = 0; i < matches.size(); ++i) write(matches[i], result.matches[i]);
+}
+
+}  // namespace
 
 void write(schema::FeedResult::Builder to, const ClientReply& reply) {
   if (const auto* error = std::get_if<CallError>(&reply)) return write(to.initError(), *error);
   const auto* result = std::get_if<FeedResult>(&reply);
   REEL_CHECK(result != nullptr);
+  if (result->next) return write(to.initMatches(), *result);
   auto batch = to.initEntries();
   batch.setHighWater(result->high_water.value);
   batch.setChecksum(wire::checksum_of(*result));
@@ -485,14 +573,58 @@ ReadReply read(schema::ResolveResult::Reader from) {
   ResolveResult result;
   if (from.isCommitted()) {
     result.committed = read(from.getCommitted());
+  } else if (from.isUndecided()) {
+    result.undecided = true;
   } else if (!from.isBurned()) {
     return refuse("unknown answer to a resolve");
   }
   return checked(result);
 }
 
+ReadReply read(schema::TransactionResult::Reader from, const FrameMemory& memory) {
+  if (from.isError()) return read(from.getError());
+  TransactionResult result;
+  result.high_water = TxnId(from.getHighWater());
+  if (from.isTransaction()) {
+    if (from.getTransaction().getRecord().size() > kEntryBytesMax) {
+      return refuse("record is larger than allowed");
+    }
+    result.transaction = read(from.getTransaction(), memory);
+  } else if (!from.isAbsent()) {
+    return refuse("unknown answer to a look for a transaction");
+  }
+  if (wire::checksum_of(result) != from.getChecksum()) {
+    return refuse("transaction differs from its checksum");
+  }
+  return checked(std::move(result));
+}
+
+namespace {
+
+ReadReply read(schema::MatchBatch::Reader from, const FrameMemory& memory) {
+  const auto matches = from.getMatches();
+  if (matches.size() > kFeedMatchesMax) return refuse("feed result has too many matches");
+  FeedResult result;
+  result.high_water = TxnId(from.getHighWater());
+  result.next = TxnId(from.getNext());
+  result.matches.reserve(matches.size());
+  std::uint64_t bytes = 0;
+  for (const auto match : matches) {
+    bytes += match.getRecord().size();
+    if (bytes > wire::kFeedResultBytesMax) return refuse("feed result is larger than allowed");
+    result.matches.push_back(read(match, memory));
+  }
+  if (wire::checksum_of(result) != from.getChecksum()) {
+    return refuse("feed result differs from its checksum");
+  }
+  return checked(std::move(result));
+}
+
+}  // namespace
+
 ReadReply read(schema::FeedResult::Reader from, const FrameMemory& memory) {
   if (from.isError()) return read(from.getError());
+  if (from.isMatches()) return read(from.getMatches(), memory);
   if (!from.isEntries()) return refuse("unknown answer to a feed");
   const auto batch = from.getEntries();
   const auto entries = batch.getEntries();

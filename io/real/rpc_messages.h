@@ -52,6 +52,10 @@ void write(schema::Partition::ResolveParams::Builder to, const ResolveCall& call
 [[nodiscard]] std::expected<ResolveCall, CallError> read(schema::Partition::ResolveParams::Reader from,
                                                          GroupId group);
 
+void write(schema::Reader::FeedParams::Builder to, const FeedCall& call);
+// The call, or what to answer instead: Malformed. A credit above the limit counts as the limit.
+[[nodiscard]] std::expected<FeedCall, CallError> read(schema::Reader::FeedParams::Reader from, GroupId group);
+
 // The size of a reply's results, for the builder's first segment.
 [[nodiscard]] capnp::MessageSize size_hint(const ClientReply& reply);
 // A reply of another kind than the call asks for is a programmer error.
@@ -60,6 +64,7 @@ void write(schema::FeedResult::Builder to, const ClientReply& reply);
 void write(schema::HighWaterResult::Builder to, const ClientReply& reply);
 void write(schema::StatusResult::Builder to, const ClientReply& reply);
 void write(schema::ResolveResult::Builder to, const ClientReply& reply);
+void write(schema::TransactionResult::Builder to, const ClientReply& reply);
 
 // An error here means that the server is at fault: as good as no answer.
 using ReadReply = std::expected<ClientReply, std::string>;
@@ -68,5 +73,6 @@ using ReadReply = std::expected<ClientReply, std::string>;
 [[nodiscard]] ReadReply read(schema::HighWaterResult::Reader from);
 [[nodiscard]] ReadReply read(schema::StatusResult::Reader from);
 [[nodiscard]] ReadReply read(schema::ResolveResult::Reader from);
+[[nodiscard]] ReadReply read(schema::TransactionResult::Reader from, const FrameMemory& memory);
 
 }  // namespace reel::real

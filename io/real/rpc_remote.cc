@@ -122,6 +122,7 @@ class RpcRemote::Target {
   kj::Promise<void> send(io::CallId id, const HighWaterCall& call);
   kj::Promise<void> send(io::CallId id, const StatusCall& call);
   kj::Promise<void> send(io::CallId id, const ResolveCall& call);
+  kj::Promise<void> send(io::CallId id, const TransactionCall& call);
   // While connected.
   schema::Session::Client& session() {
     schema::Session::Client* held = nullptr;
@@ -291,9 +292,7 @@ kj::Promise<void> RpcRemote::Target::send(io::CallId id, const AppendCall& call)
 
 kj::Promise<void> RpcRemote::Target::send(io::CallId id, const FeedCall& call) {
   auto request = reader(call.group).feedRequest();
-  request.setFrom(call.from.value);
-  request.setCredit(call.bytes_max);
-  request.setWaitNs(static_cast<std::uint64_t>(call.wait.ns));
+  write(request, call);
   return request.send().then(
       [this, id, memory = connection_->stream().memory()](auto&& results) {
         answer(id, read(results, *memory));
@@ -320,6 +319,16 @@ kj::Promise<void> RpcRemote::Target::send(io::CallId id, const ResolveCall& call
   write(request, call);
   return request.send().then(
       [this, id](auto&& results) { answer(id, read(results)); },
+      [this, id, group = call.group](kj::Exception&& exception) { no_answer(id, group, kj::mv(exception)); });
+}
+
+kj::Promise<void> RpcRemote::Target::send(io::CallId id, const TransactionCall& call) {
+  auto request = reader(call.group).transactionRequest();
+  request.setId(call.id.value);
+  return request.send().then(
+      [this, id, memory = connection_->stream().memory()](auto&& results) {
+        answer(id, read(results, *memory));
+      },
       [this, id, group = call.group](kj::Exception&& exception) { no_answer(id, group, kj::mv(exception)); });
 }
 

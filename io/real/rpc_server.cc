@@ -127,17 +127,18 @@ class RpcServer::Reading : public virtual schema::Reader::Server {
 
  protected:
   kj::Promise<void> feed(FeedContext context) override {
-    const auto params = context.getParams();
-    FeedCall call;
-    call.group = group_;
-    call.from = TxnId(params.getFrom());
-    call.bytes_max = std::min(params.getCredit(), kFeedCallBytesMax);
-    call.wait.ns = static_cast<std::int64_t>(std::min<std::uint64_t>(params.getWaitNs(), INT64_MAX));
-    return start(call, context);
+    const auto call = read(context.getParams(), group_);
+    if (call) return start(*call, context);
+    write(context.getResults(), ClientReply(call.error()));
+    return kj::READY_NOW;
   }
 
   kj::Promise<void> highWater(HighWaterContext context) override {
     return start(HighWaterCall{group_, context.getParams().getLinearizable()}, context);
+  }
+
+  kj::Promise<void> transaction(TransactionContext context) override {
+    return start(TransactionCall{group_, TxnId(context.getParams().getId())}, context);
   }
 
   template <class Context>

@@ -150,7 +150,7 @@ TEST_F(Rpc, EveryReplyIsCarried) {
   serve(server_options(NodeId(1)));
   host.service = nullptr;
   RpcRemote& calls = remote("operator");
-  const std::uint64_t which_call[] = {0, 0, 1, 2, 3, 4};  // the call that each kind of reply answers
+  const std::uint64_t which_call[] = {0, 0, 1, 2, 3, 4, 5};  // the call that each kind of reply answers
   static_assert(std::size(which_call) == std::variant_size_v<ClientReply>);
   std::uint64_t id = 0;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
@@ -315,6 +315,31 @@ TEST(RpcMessages, OutcomesOutOfShapeAreRefused) {
   EXPECT_FALSE(read(resolved.asReader()));
   resolved.getCommitted().setCount(1);
   EXPECT_TRUE(read(resolved.asReader()));
+  resolved.setUndecided();
+  EXPECT_TRUE(std::get<ResolveResult>(*read(resolved.asReader())).undecided);
+}
+
+TEST(RpcMessages, MatchesThatChangedOnTheirWayAreRefused) {
+  // A reader with a filter cannot see a hole: a `next` that changed on its way would hide transactions for good.
+  const FrameMemory memory;
+  const auto refused = [&](const std::function<void(schema::MatchBatch::Builder)>& change) {
+    std::uint64_t seed = 0;
+    ClientReply reply;
+    do {
+      reply = wire::sample_reply(++seed, 2);
+    } while (std::get<FeedResult>(reply).matches.empty());
+    capnp::MallocMessageBuilder message;
+    auto result = message.initRoot<schema::FeedResult>();
+    write(result, reply);
+    change(result.getMatches());
+    return !read(result.asReader(), memory).has_value();
+  };
+  EXPECT_FALSE(refused([](auto) {}));
+  EXPECT_TRUE(refused([](auto batch) { batch.setNext(batch.getNext() + 1); }));
+  EXPECT_TRUE(refused([](auto batch) { batch.setHighWater(batch.getHighWater() + 1); }));
+  EXPECT_TRUE(refused([](auto batch) { batch.getMatches()[0].setTime(7); }));
+  EXPECT_TRUE(refused([](auto batch) { batch.getMatches()[0].setSequence(7); }));
+  EXPECT_TRUE(refused([](auto batch) { batch.getMatches()[0].setSessionLow(7); }));
 }
 
 TEST_F(Rpc, AppendsBeyondTheLimitsGetATypedAnswer) {

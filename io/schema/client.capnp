@@ -66,17 +66,48 @@ interface Session {
 }
 
 interface Reader {
-  feed @0 (from :UInt64, credit :UInt32, waitNs :UInt64) -> FeedResult;
+  feed @0 (from :UInt64, credit :UInt32, waitNs :UInt64, fromTime :UInt64, filter :FeedFilter) -> FeedResult;
   # Committed transactions in order, from id `from` on, as whole entries; the first entry may begin before
   # `from`. At most `credit` bytes (limit 8 MiB), but at least one entry if there is any. If nothing is
   # committed at `from` yet, the answer waits until something is, at most `waitNs`, and is then empty. Call
   # again with the id behind the last transaction received; several calls may be in flight only if you know
   # where each begins.
+  #
+  # With `fromTime` it begins with the first transaction, from `from` on, whose commit time is that or later. Give
+  # it until a transaction has come, then go on by id.
+  #
+  # With a filter the answer has `matches` instead of `entries`: those transactions alone to which all of the filter
+  # applies, at most `credit` bytes of records, but at least one if there is any. It waits for a match, but also comes
+  # without one when the node has looked at enough: go on at its `next`.
 
   highWater @1 (linearizable :Bool = true) -> HighWaterResult;
   # The id that the next transaction will get. Linearizable: at least everything that anybody was told was
   # committed before this call began (leader only). Otherwise whatever this node knows, at once.
+
+  transaction @2 (id :UInt64) -> TransactionResult;
+  # One committed transaction, as far as this node knows.
 }
+
+struct FeedFilter {
+  # Which transactions a feed is asked for: those to which all of it applies. Empty: all.
+  headerMask @0 :UInt32;    # (header & headerMask) == headerValue; 0: any header
+  headerValue @1 :UInt32;   # no bit outside of the mask, else Malformed
+  byLock @2 :Bool;          # they have a lock, of any kind, on this key: its hash as in AppendBatch.block
+  lockLow @3 :UInt64;
+  lockHigh @4 :UInt64;
+}
+
+struct Transaction {
+  # One transaction without its entry.
+  id @0 :UInt64;
+  time @1 :UInt64;
+  sessionHigh @2 :UInt64;
+  sessionLow @3 :UInt64;
+  sequence @4 :UInt64;
+  record @5 :Data;          # laid out as in AppendBatch.block
+}
+# Its checksum, with a seed: XXH3 of the record, seeded with XXH3, seeded with that seed, of the five numbers as 40
+# bytes, little-endian.
 
 interface Partition extends(Reader) {
   append @0 (batch :AppendBatch) -> AppendResult;
@@ -84,7 +115,8 @@ interface Partition extends(Reader) {
   # quorum, or refused. Calls may be pipelined; those of one append session reach the log in the order of
   # their sequences if `ordered` is set.
 
-  resolve @1 (sessionHigh :UInt64, sessionLow :UInt64, opened :UInt64, sequence :UInt64) -> ResolveResult;
+  resolve @1 (sessionHigh :UInt64, sessionLow :UInt64, opened :UInt64, sequence :UInt64, burn :Bool = true)
+      -> ResolveResult;
   # What became of one transaction of an append session? For a client that lost track of it: it got no answer,
   # or it starts again and finds in its own records that it had sent it. The parameters name the transaction as
   # AppendBatch does. Leader only.
@@ -100,6 +132,9 @@ interface Partition extends(Reader) {
   # outcome is durable on a quorum. A CallError says nothing of the transaction, which may be burned all the
   # same: repeat the call, that is harmless. But Expired means that the outcome is forgotten, and no call can
   # tell it any more.
+  #
+  # Without `burn` it only looks: what is neither committed nor burned nor on its way is `undecided`, which promises
+  # nothing. It may commit right behind the answer.
 }
 
 struct ResolveResult {
@@ -107,6 +142,7 @@ struct ResolveResult {
     committed @0 :CommittedRun;  # of this one sequence: its count is 1
     burned @1 :Void;             # it never commits
     error @2 :CallError;         # not known
+    undecided @3 :Void;          # only without `burn`
   }
 }
 
@@ -227,7 +263,33 @@ struct FeedResult {
   union {
     entries @0 :FeedBatch;
     error @1 :CallError;
+    matches @2 :MatchBatch;  # of a feed with a filter
   }
+}
+
+struct MatchBatch {
+  highWater @0 :UInt64;
+  # As in FeedBatch.
+
+  next @1 :UInt64;
+  # The node looked at all transactions from where the call began up to before this one: go on here.
+
+  matches @2 :List(Transaction);
+  # Those of them that match, by id; at most 65536.
+
+  checksum @3 :UInt64;
+  # Begin with sum = highWater; then sum = XXH3 of `next` as 8 bytes, seeded with sum; for each match sum = its
+  # checksum, seeded with sum.
+}
+
+struct TransactionResult {
+  union {
+    absent @0 :Void;                # its id is not below highWater
+    transaction @1 :Transaction;
+    error @2 :CallError;
+  }
+  highWater @3 :UInt64;             # as in FeedBatch
+  checksum @4 :UInt64;              # of the transaction, seeded with highWater; without one, highWater
 }
 
 struct FeedBatch {

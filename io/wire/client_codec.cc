@@ -4,23 +4,28 @@
 //   call
 //   1 append      flags 1 ordered; u32 group, u64 session high, u64 session low, u64 opened, u64 first, u32 count,
 //                 u32 size, u64 XXH3-64 of the block; the block is a blob
-//   2 feed        u32 group, u64 from, u32 bytes_max, u64 wait in ns
+//   2 feed        flags 1 header, 2 lock; u32 group, u64 from, u32 bytes_max, u64 wait in ns, u64 from_time;
+//                 header: u32 mask, u32 value; lock: u64 low, u64 high
 //   3 high water  flags 1 linearizable; u32 group
 //   4 status      nothing
-//   5 resolve     u32 group, u64 session high, u64 session low, u64 opened, u64 sequence
+//   5 resolve     flags 1 burns nothing; u32 group, u64 session high, u64 session low, u64 opened, u64 sequence
+//   6 transaction u32 group, u64 id
 //
 //   reply
 //   1 error       u8 code, u64 hint, u64 retry_after in ns, u64 limit, text
 //   2 append      u32 count, then runs: u64 first, u32 count, u64 id, u64 time; u32 count, then refusals:
 //                 u64 sequence, u8 code, u32 lock, u64 id
 //   3 feed        u64 high water, u32 count, then entries: u32 size, u64 XXH3-64; payloads are blobs
+//                 flags 1 of a filter: u64 high water, u64 next, u32 count, then transactions: u64 id, u64 time,
+//                 u64 session high, u64 session low, u64 sequence, u32 size, u64 XXH3-64; records are blobs
 //   4 high water  u64 high water
 //   5 status      flags 1 ready; u64 node, u64 cluster, u64 incarnation, text version, text disk,
 //                 u64 journal bytes, u64 journal files, u64 syncs, u64 durable, u32 count, then groups:
 //                 u32 group, u8 role, u64 term, u64 leader, u64 first, u64 last, u64 commit, u64 applied,
 //                 u64 high water, u64 sessions, u32 count, then peers:
 //                 u64 node, u64 match, u8 flags (1 connected)
-//   6 resolve     flags 1 committed, then its run, of one sequence; else burned, then nothing
+//   6 resolve     flags 1 committed, then its run, of one sequence; 2 undecided; else burned, then nothing
+//   7 transaction flags 1 found; u64 high water; found: a transaction as in feed
 //   A text is u32 size and that many bytes.
 #include <iterator>
 
@@ -36,16 +41,20 @@ namespace {
 constexpr std::size_t kRunBytes = 28;
 constexpr std::size_t kRefusalBytes = 21;
 constexpr std::size_t kFeedEntryBytes = 12;
+constexpr std::size_t kMatchBytes = 52;
 constexpr std::size_t kGroupBytes = 73;
 constexpr std::size_t kPeerBytes = 17;
 
 // ---- calls
 
 std::uint8_t flags_of(const AppendCall& call) { return call.ordered ? 1 : 0; }
-std::uint8_t flags_of(const FeedCall&) { return 0; }
+std::uint8_t flags_of(const FeedCall& call) {
+  return static_cast<std::uint8_t>((call.filter.header_mask != 0 ? 1 : 0) | (call.filter.lock ? 2 : 0));
+}
 std::uint8_t flags_of(const HighWaterCall& call) { return call.linearizable ? 1 : 0; }
 std::uint8_t flags_of(const StatusCall&) { return 0; }
-std::uint8_t flags_of(const ResolveCall&) { return 0; }
+std::uint8_t flags_of(const ResolveCall& call) { return call.burn ? 0 : 1; }
+std::uint8_t flags_of(const TransactionCall&) { return 0; }
 
 void write_body(FieldWriter& out, const AppendCall& call) {
   out.u32(call.group.value);
@@ -63,6 +72,15 @@ void write_body(FieldWriter& out, const FeedCall& call) {
   out.u64(call.from.value);
   out.u32(call.bytes_max);
   out.u64(static_cast<std::uint64_t>(call.wait.ns));
+  out.u64(call.from_time);
+  if (call.filter.header_mask != 0) {
+    out.u32(call.filter.header_mask);
+    out.u32(call.filter.header_value);
+  }
+  if (call.filter.lock) {
+    out.u64(call.filter.lock->low);
+    out.u64(call.filter.lock->high);
+  }
 }
 void write_body(FieldWriter& out, const HighWaterCall& call) { out.u32(call.group.value); }
 void write_body(FieldWriter&, const StatusCall&) {}
@@ -72,6 +90,10 @@ void write_body(FieldWriter& out, const ResolveCall& call) {
   out.u64(call.session.low);
   out.u64(call.opened.value);
   out.u64(call.sequence.value);
+}
+void write_body(FieldWriter& out, const TransactionCall& call) {
+  out.u32(call.group.value);
+  out.u64(call.id.value);
 }
 
 Bytes read_blob(FieldReader& in, std::uint32_t size_max) {
@@ -96,17 +118,28 @@ AppendCall read_append_call(FieldReader& in, std::uint8_t flags) {
   return call;
 }
 
-FeedCall read_feed_call(FieldReader& in) {
+FeedCall read_feed_call(FieldReader& in, std::uint8_t flags) {
   FeedCall call;
   call.group = GroupId(in.u32());
   call.from = TxnId(in.u64());
   call.bytes_max = in.u32();
   call.wait.ns = static_cast<std::int64_t>(in.u64());
+  call.from_time = in.u64();
+  if ((flags & 1) != 0) {
+    call.filter.header_mask = in.u32();
+    call.filter.header_value = in.u32();
+    if (call.filter.header_mask == 0) in.refuse("filter of headers has no mask");
+  }
+  if ((flags & 2) != 0) {
+    call.filter.lock.emplace().low = in.u64();
+    call.filter.lock->high = in.u64();
+  }
   return call;
 }
 
-ResolveCall read_resolve_call(FieldReader& in) {
+ResolveCall read_resolve_call(FieldReader& in, std::uint8_t flags) {
   ResolveCall call;
+  call.burn = flags == 0;
   call.group = GroupId(in.u32());
   call.session.high = in.u64();
   call.session.low = in.u64();
@@ -115,8 +148,15 @@ ResolveCall read_resolve_call(FieldReader& in) {
   return call;
 }
 
+TransactionCall read_transaction_call(FieldReader& in) {
+  TransactionCall call;
+  call.group = GroupId(in.u32());
+  call.id = TxnId(in.u64());
+  return call;
+}
+
 ClientCall read_call(FieldReader& in) {
-  constexpr std::uint8_t kFlags[] = {0, 1, 0, 1, 0, 0};
+  constexpr std::uint8_t kFlags[] = {0, 1, 3, 1, 0, 1, 0};
   static_assert(std::size(kFlags) == std::variant_size_v<ClientCall> + 1);
   const std::uint8_t kind = in.u8();
   if (kind == 0 || kind > std::variant_size_v<ClientCall>) in.refuse("unknown call");
@@ -125,10 +165,11 @@ ClientCall read_call(FieldReader& in) {
   if (in.failed()) return StatusCall{};
   switch (kind) {
     case 1: return read_append_call(in, flags);
-    case 2: return read_feed_call(in);
+    case 2: return read_feed_call(in, flags);
     case 3: return HighWaterCall{GroupId(in.u32()), flags != 0};
     case 4: return StatusCall{};
-    default: return read_resolve_call(in);
+    case 5: return read_resolve_call(in, flags);
+    default: return read_transaction_call(in);
   }
 }
 
@@ -139,6 +180,9 @@ void add_body(io::Hasher& hasher, const AppendCall& call) {
 void add_body(io::Hasher& hasher, const FeedCall& call) {
   hasher.add(call.group.value).add(call.from.value).add(call.bytes_max);
   hasher.add(static_cast<std::uint64_t>(call.wait.ns));
+  if (call.from_time != 0) hasher.add(call.from_time);
+  if (call.filter.header_mask != 0) hasher.add(call.filter.header_mask).add(call.filter.header_value);
+  if (call.filter.lock) hasher.add(call.filter.lock->low).add(call.filter.lock->high);
 }
 void add_body(io::Hasher& hasher, const HighWaterCall& call) { hasher.add(call.group.value); }
 void add_body(io::Hasher&, const StatusCall&) {}
@@ -146,11 +190,18 @@ void add_body(io::Hasher& hasher, const ResolveCall& call) {
   hasher.add(call.group.value).add(call.session.high).add(call.session.low).add(call.opened.value);
   hasher.add(call.sequence.value);
 }
+void add_body(io::Hasher& hasher, const TransactionCall& call) {
+  hasher.add(call.group.value).add(call.id.value);
+}
 
 // ---- replies
 
 std::uint8_t flags_of(const StatusResult& result) { return result.ready ? 1 : 0; }
-std::uint8_t flags_of(const ResolveResult& result) { return result.committed ? 1 : 0; }
+std::uint8_t flags_of(const ResolveResult& result) {
+  return static_cast<std::uint8_t>((result.committed ? 1 : 0) | (result.undecided ? 2 : 0));
+}
+std::uint8_t flags_of(const FeedResult& result) { return result.next ? 1 : 0; }
+std::uint8_t flags_of(const TransactionResult& result) { return result.transaction ? 1 : 0; }
 template <class Result>
 std::uint8_t flags_of(const Result&) {
   return 0;
@@ -180,8 +231,24 @@ void write_body(FieldWriter& out, const AppendResult& result) {
     out.u64(refusal.id.value);
   }
 }
+void write_match(FieldWriter& out, const CommittedRecord& match) {
+  out.u64(match.id.value);
+  out.u64(match.time);
+  out.u64(match.session.high);
+  out.u64(match.session.low);
+  out.u64(match.sequence.value);
+  out.u32(static_cast<std::uint32_t>(match.record.size()));
+  out.u64(io::digest64(match.record.span()));
+  out.blob(match.record);
+}
 void write_body(FieldWriter& out, const FeedResult& result) {
   out.u64(result.high_water.value);
+  if (result.next) {
+    out.u64(result.next->value);
+    out.u32(static_cast<std::uint32_t>(result.matches.size()));
+    for (const CommittedRecord& match : result.matches) write_match(out, match);
+    return;
+  }
   out.u32(static_cast<std::uint32_t>(result.entries.size()));
   for (const Bytes& entry : result.entries) {
     out.u32(static_cast<std::uint32_t>(entry.size()));
@@ -192,6 +259,10 @@ void write_body(FieldWriter& out, const FeedResult& result) {
 void write_body(FieldWriter& out, const HighWaterResult& result) { out.u64(result.high_water.value); }
 void write_body(FieldWriter& out, const ResolveResult& result) {
   if (result.committed) write_run(out, *result.committed);
+}
+void write_body(FieldWriter& out, const TransactionResult& result) {
+  out.u64(result.high_water.value);
+  if (result.transaction) write_match(out, *result.transaction);
 }
 
 void write_group(FieldWriter& out, const GroupStatus& group) {
@@ -267,13 +338,39 @@ AppendResult read_append_result(FieldReader& in) {
 
 ResolveResult read_resolve_result(FieldReader& in, std::uint8_t flags) {
   ResolveResult result;
-  if (flags != 0) result.committed = read_run(in);
+  if ((flags & 1) != 0) result.committed = read_run(in);
+  result.undecided = (flags & 2) != 0;
   return result;
 }
 
-FeedResult read_feed_result(FieldReader& in) {
+CommittedRecord read_match(FieldReader& in) {
+  CommittedRecord match;
+  match.id = TxnId(in.u64());
+  match.time = in.u64();
+  match.session.high = in.u64();
+  match.session.low = in.u64();
+  match.sequence = Sequence(in.u64());
+  match.record = read_blob(in, kEntryBytesMax);
+  return match;
+}
+
+TransactionResult read_transaction_result(FieldReader& in, std::uint8_t flags) {
+  TransactionResult result;
+  result.high_water = TxnId(in.u64());
+  if (flags != 0) result.transaction = read_match(in);
+  return result;
+}
+
+FeedResult read_feed_result(FieldReader& in, std::uint8_t flags) {
   FeedResult result;
   result.high_water = TxnId(in.u64());
+  if (flags != 0) {
+    result.next = TxnId(in.u64());
+    const std::uint32_t matches = in.count(kFeedMatchesMax, kMatchBytes);
+    result.matches.reserve(matches);
+    for (std::uint32_t i = 0; i < matches && !in.failed(); ++i) result.matches.push_back(read_match(in));
+    return result;
+  }
   const std::uint32_t count = in.count(kFeedResultEntriesMax, kFeedEntryBytes);
   result.entries.reserve(count);
   for (std::uint32_t i = 0; i < count && !in.failed(); ++i)
@@ -324,7 +421,7 @@ StatusResult read_status(FieldReader& in, std::uint8_t flags) {
 }
 
 ClientReply read_reply(FieldReader& in) {
-  constexpr std::uint8_t kFlags[] = {0, 0, 0, 0, 0, 1, 1};
+  constexpr std::uint8_t kFlags[] = {0, 0, 0, 1, 0, 1, 3, 1};
   static_assert(std::size(kFlags) == std::variant_size_v<ClientReply> + 1);
   const std::uint8_t kind = in.u8();
   if (kind == 0 || kind > std::variant_size_v<ClientReply>) in.refuse("unknown reply");
@@ -334,10 +431,11 @@ ClientReply read_reply(FieldReader& in) {
   switch (kind) {
     case 1: return read_error(in);
     case 2: return read_append_result(in);
-    case 3: return read_feed_result(in);
+    case 3: return read_feed_result(in, flags);
     case 4: return HighWaterResult{TxnId(in.u64())};
     case 5: return read_status(in, flags);
-    default: return read_resolve_result(in, flags);
+    case 6: return read_resolve_result(in, flags);
+    default: return read_transaction_result(in, flags);
   }
 }
 
@@ -361,9 +459,20 @@ void add_body(io::Hasher& hasher, const AppendResult& result) {
     hasher.add(refusal.lock).add(refusal.id.value);
   }
 }
+void add_match(io::Hasher& hasher, const CommittedRecord& match) {
+  hasher.add(match.id.value).add(match.time).add(match.session.high).add(match.session.low);
+  hasher.add(match.sequence.value).add(match.record.span());
+}
 void add_body(io::Hasher& hasher, const FeedResult& result) {
   hasher.add(result.high_water.value);
   for (const Bytes& entry : result.entries) hasher.add(entry.span());
+  if (!result.next) return;
+  hasher.add(result.next->value);
+  for (const CommittedRecord& match : result.matches) add_match(hasher, match);
+}
+void add_body(io::Hasher& hasher, const TransactionResult& result) {
+  hasher.add(result.high_water.value);
+  if (result.transaction) add_match(hasher, *result.transaction);
 }
 void add_body(io::Hasher& hasher, const HighWaterResult& result) { hasher.add(result.high_water.value); }
 void add_body(io::Hasher& hasher, const ResolveResult& result) {
@@ -427,6 +536,10 @@ std::size_t size_of(const ClientReply& reply) {
   }
   if (const auto* feed = std::get_if<FeedResult>(&reply)) {
     for (const Bytes& entry : feed->entries) bytes += kFeedEntryBytes + entry.size();
+    for (const CommittedRecord& match : feed->matches) bytes += kMatchBytes + match.record.size();
+  }
+  if (const auto* found = std::get_if<TransactionResult>(&reply); found != nullptr && found->transaction) {
+    bytes += kMatchBytes + found->transaction->record.size();
   }
   if (const auto* status = std::get_if<StatusResult>(&reply))
     bytes += 64 + status->groups.size() * kGroupBytes;
@@ -475,7 +588,27 @@ std::uint64_t checksum_of(const AppendCall& call) {
 std::uint64_t checksum_of(const FeedResult& result) {
   std::uint64_t sum = result.high_water.value;
   for (const Bytes& entry : result.entries) sum = io::digest64(entry.span(), sum);
+  if (!result.next) return sum;
+  FieldWriter next;
+  next.u64(result.next->value);
+  sum = io::digest64(next.fields(), sum);
+  for (const CommittedRecord& match : result.matches) sum = checksum_of(match, sum);
   return sum;
+}
+
+std::uint64_t checksum_of(const CommittedRecord& transaction, std::uint64_t seed) {
+  FieldWriter scalars;
+  scalars.u64(transaction.id.value);
+  scalars.u64(transaction.time);
+  scalars.u64(transaction.session.high);
+  scalars.u64(transaction.session.low);
+  scalars.u64(transaction.sequence.value);
+  return io::digest64(transaction.record.span(), io::digest64(scalars.fields(), seed));
+}
+
+std::uint64_t checksum_of(const TransactionResult& result) {
+  return result.transaction ? checksum_of(*result.transaction, result.high_water.value)
+                            : result.high_water.value;
 }
 
 const io::ParcelCodec kClientCallCodec{

@@ -44,7 +44,10 @@ extern const io::ParcelCodec kClientReplyCodec;
 [[nodiscard]] std::uint64_t checksum_of(const PeerMessage& message, std::uint64_t seed);
 // client.capnp, AppendBatch.checksum.
 [[nodiscard]] std::uint64_t checksum_of(const AppendCall& call);
-// client.capnp, FeedBatch.checksum.
+// client.capnp, FeedBatch.checksum, or MatchBatch.checksum if there is a `next`.
 [[nodiscard]] std::uint64_t checksum_of(const FeedResult& result);
+// client.capnp, Transaction; `seed` being the sum so far. TransactionResult.checksum.
+[[nodiscard]] std::uint64_t checksum_of(const CommittedRecord& transaction, std::uint64_t seed);
+[[nodiscard]] std::uint64_t checksum_of(const TransactionResult& result);
 
 }  // namespace reel::wire

@@ -244,7 +244,29 @@ TEST(Limits, OutcomesOutOfShapeAreRefused) {
   EXPECT_TRUE(check(ClientReply(result)));
   result.runs.resize(1);
   EXPECT_FALSE(check(ClientReply(result)));
-  // A resolve is about one sequence.
+  // Matches rise, below `next`, and do not stand beside entries.
+  FeedResult matches;
+  matches.next = TxnId(9);
+  for (const std::uint64_t id : {3, 8}) matches.matches.push_back({TxnId(id), 1, {}, Sequence(1), {}});
+  EXPECT_TRUE(check(ClientReply(matches)));
+  const auto refused = [&](auto change) {
+    FeedResult other = matches;
+    change(other);
+    return !check(ClientReply(other)).has_value();
+  };
+  EXPECT_TRUE(refused([](FeedResult& r) { r.next = TxnId(8); }));
+  EXPECT_TRUE(refused([](FeedResult& r) { r.next.reset(); }));
+  EXPECT_TRUE(refused([](FeedResult& r) { r.matches[0].id = TxnId(8); }));
+  EXPECT_TRUE(refused([](FeedResult& r) { r.entries.push_back(Bytes()); }));
+  EXPECT_TRUE(refused([](FeedResult& r) { r.matches.resize(kFeedMatchesMax + 1); }));
+  FeedCall filtered;
+  filtered.filter.header_mask = 6;
+  filtered.filter.header_value = 4;
+  EXPECT_TRUE(check(ClientCall(filtered)));
+  filtered.filter.header_value = 5;
+  EXPECT_FALSE(check(ClientCall(filtered)));
+  // A resolve is about one sequence, and its outcome is one.
+  EXPECT_FALSE(check(ClientReply(ResolveResult{CommittedRun{Sequence(7), 1, TxnId(3), 4}, true})));
   ResolveResult resolved;
   EXPECT_TRUE(check(ClientReply(resolved)));
   for (const std::uint32_t count : {0u, 1u, 2u}) {
@@ -338,11 +360,15 @@ TEST(Checksums, ChangeWithEveryField) {
 TEST(Golden, TheFormatDoesNotChangeUnnoticed) {
   // Recorded traces hold these frames: a changed layout needs a new version, not a new constant here.
   const auto sum = [](const Bytes& frame) { return io::digest64(frame.span()); };
-  // Version 2: appends say when their session was drawn and may be refused one by one; requests are resolved.
+  // Version 2: appends say when their session was drawn and may be refused one by one; requests are resolved, or only
+  // looked for; feeds have filters.
   static_assert(kVersion == 2);
   EXPECT_EQ(sum(encode(sample_batch(1))), 8110361505560804530u);
   EXPECT_EQ(sum(encode(sample_call(1, 0))), 1880082539150565877u);
   EXPECT_EQ(sum(encode(sample_call(1, 4))), 5982223123156857440u);
+  EXPECT_EQ(sum(encode(sample_call(1, 1))), 614472329117134618u);
+  Draw draw(1);
+  EXPECT_EQ(sum(encode(ClientReply(sample_matches(draw)))), 13293741796234674432u);
   EXPECT_EQ(sum(encode(sample_reply(1, 1))), 13490064716480802880u);
   EXPECT_EQ(sum(encode(sample_reply(1, 4))), 923484719206971736u);
   EXPECT_EQ(sum(encode(sample_reply(1, 5))), 4710000669629155254u);

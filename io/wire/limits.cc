@@ -35,6 +35,9 @@ Verdict check_call(const AppendCall& call) {
 Verdict check_call(const FeedCall& call) {
   if (call.bytes_max > kFeedCallBytesMax) return refuse("feed asks for more than allowed");
   if (call.wait.ns < 0) return refuse("feed has a negative wait");
+  if ((call.filter.header_value & ~call.filter.header_mask) != 0) {
+    return refuse("filter's header value has bits outside of its mask");
+  }
   return {};
 }
 
@@ -45,6 +48,8 @@ Verdict check_call(const ResolveCall& call) {
   if (call.sequence.value > kCounterMax) return refuse("resolve has an impossible sequence");
   return {};
 }
+
+Verdict check_call(const TransactionCall&) { return {}; }
 
 Verdict check_reply(const CallError& error) {
   if (error.code < ErrorCode::not_leader || error.code > ErrorCode::malformed)
@@ -70,6 +75,23 @@ Verdict check_reply(const ResolveResult& result) {
   if (result.committed && result.committed->count != 1) {
     return refuse("resolve result is not about one sequence");
   }
+  if (result.committed && result.undecided) return refuse("resolve result contradicts itself");
+  return {};
+}
+
+Verdict check_matches(const FeedResult& result) {
+  if (!result.entries.empty()) return refuse("feed result has both entries and matches");
+  if (result.matches.size() > kFeedMatchesMax) return refuse("feed result has too many matches");
+  std::uint64_t bytes = 0;
+  std::optional<TxnId> last;
+  for (const CommittedRecord& match : result.matches) {
+    if ((last && match.id <= *last) || match.id >= *result.next) {
+      return refuse("matches of a feed are not in order below its next");
+    }
+    last = match.id;
+    bytes += match.record.size();
+  }
+  if (bytes > kFeedResultBytesMax) return refuse("feed result is larger than allowed");
   return {};
 }
 
@@ -81,6 +103,15 @@ Verdict check_reply(const FeedResult& result) {
     bytes += entry.size();
   }
   if (bytes > kFeedResultBytesMax) return refuse("feed result is larger than allowed");
+  if (result.next) return check_matches(result);
+  if (!result.matches.empty()) return refuse("feed result has matches and no place to go on from");
+  return {};
+}
+
+Verdict check_reply(const TransactionResult& result) {
+  if (result.transaction && result.transaction->record.size() > kEntryBytesMax) {
+    return refuse("record is larger than allowed");
+  }
   return {};
 }
 

@@ -131,10 +131,25 @@ inline ClientCall sample_call(std::uint64_t seed, std::uint64_t which) {
       call.from = TxnId(draw.u64());
       call.bytes_max = static_cast<std::uint32_t>(draw.below(kFeedCallBytesMax + 1));
       call.wait = io::milliseconds(static_cast<std::int64_t>(draw.below(5000)));
+      call.from_time = draw.u64();
+      if (draw.flag()) {
+        call.filter.header_mask = 1 + static_cast<std::uint32_t>(draw.below(1u << 20));
+        call.filter.header_value = call.filter.header_mask & static_cast<std::uint32_t>(draw.u64());
+      }
+      if (draw.flag()) {
+        call.filter.lock.emplace().low = draw.u64();
+        call.filter.lock->high = draw.u64();
+      }
       return call;
     }
     case 2: return HighWaterCall{group, draw.flag()};
     case 3: return StatusCall{};
+    case 5: {
+      TransactionCall call;
+      call.group = group;
+      call.id = TxnId(draw.u64());
+      return call;
+    }
     default: {
       ResolveCall call;
       call.group = group;
@@ -142,9 +157,40 @@ inline ClientCall sample_call(std::uint64_t seed, std::uint64_t which) {
       call.session.low = draw.u64();
       call.opened = Index(draw.u64());
       call.sequence = Sequence(1 + draw.below(1u << 20));
+      call.burn = draw.flag();
       return call;
     }
   }
+}
+
+inline CommittedRecord sample_committed(Draw& draw, TxnId id) {
+  CommittedRecord committed;
+  committed.id = id;
+  committed.time = draw.u64();
+  committed.session.high = draw.u64();
+  committed.session.low = draw.u64();
+  committed.sequence = Sequence(draw.u64());
+  committed.record = draw.bytes(200);
+  return committed;
+}
+
+inline FeedResult sample_feed(Draw& draw) {
+  FeedResult result;
+  result.high_water = TxnId(draw.u64());
+  for (std::uint64_t left = draw.below(5); left > 0; --left) result.entries.push_back(draw.bytes(500));
+  return result;
+}
+
+inline FeedResult sample_matches(Draw& draw) {
+  FeedResult result;
+  result.high_water = TxnId(draw.u64());
+  TxnId id(draw.below(100));
+  for (std::uint64_t left = draw.below(5); left > 0; --left) {
+    result.matches.push_back(sample_committed(draw, id));
+    id += 1 + draw.below(9);
+  }
+  result.next = id;
+  return result;
 }
 
 inline GroupStatus sample_group(Draw& draw) {
@@ -224,16 +270,23 @@ inline ClientReply sample_reply(std::uint64_t seed, std::uint64_t which) {
       return result;
     }
     case 2: {
-      FeedResult result;
-      result.high_water = TxnId(draw.u64());
-      for (std::uint64_t left = draw.below(5); left > 0; --left) result.entries.push_back(draw.bytes(500));
-      return result;
+      if (draw.below(2) == 0) return sample_matches(draw);
+      return sample_feed(draw);
     }
     case 3: return HighWaterResult{TxnId(draw.u64())};
     case 4: return sample_status(draw);
+    case 6: {
+      TransactionResult result;
+      result.high_water = TxnId(draw.u64());
+      if (draw.flag()) result.transaction = sample_committed(draw, TxnId(draw.u64()));
+      return result;
+    }
     default: {
-      ResolveResult result;  // half of them: burned
-      if (!draw.flag()) return result;
+      ResolveResult result;  // half of them: burned, or not decided
+      if (!draw.flag()) {
+        result.undecided = draw.flag();
+        return result;
+      }
       result.committed = sample_run(draw);
       result.committed->count = 1;
       return result;

@@ -213,6 +213,105 @@ TEST(Reader, StartsInTheMiddleOfAnEntry) {
   EXPECT_TRUE(reader.caught_up());
 }
 
+// What a node answers to a feed with a filter: its matches, all of one header, and how far it looked.
+FeedResult matches_of(const std::vector<std::uint64_t>& ids, std::uint64_t next, std::uint32_t header = 0) {
+  FeedResult result;
+  result.high_water = TxnId(100);
+  result.next = TxnId(next);
+  for (const std::uint64_t id : ids) {
+    log::TransactionInput input;
+    input.header = header;
+    std::vector<std::byte> record;
+    log::append_record(record, input);
+    result.matches.push_back({TxnId(id), 1000 + id, {1, 2}, Sequence(id), Bytes::copy_of(record)});
+  }
+  return result;
+}
+
+// A reader with a filter and a small credit, after it took one answer.
+struct FilteredReader {
+  explicit FilteredReader(const FeedResult& answer, std::uint64_t from_time = 0)
+      : reader(options_of(from_time)) {
+    reader.pump(at(0), calls);
+    reader.on_reply(calls.calls()[0].call, answer, at(1), calls);
+    reader.drain([&](const log::Transaction& transaction) { seen.push_back(transaction.id.value); });
+    calls.calls().clear();
+    reader.pump(at(1), calls);
+  }
+  static ReaderOptions options_of(std::uint64_t from_time) {
+    ReaderOptions options;
+    options.nodes = {NodeId(1), NodeId(2)};
+    options.from = TxnId(10);
+    options.from_time = from_time;
+    options.filter.header_mask = 1;
+    options.bytes_max = 128;
+    return options;
+  }
+  const FeedCall& call() { return std::get<FeedCall>(calls.calls().at(0).body); }
+
+  Calls calls;
+  Reader reader;
+  std::vector<std::uint64_t> seen;
+};
+
+// A reader with a filter could go on behind the last match instead of behind what was looked at, or the other way round.
+TEST(Reader, GoesOnWhereTheNodeStoppedLooking) {
+  FilteredReader some(matches_of({12, 17}, 40));
+  EXPECT_EQ(some.seen, (std::vector<std::uint64_t>{12, 17}));
+  EXPECT_EQ(some.reader.next(), TxnId(40));
+  EXPECT_EQ(some.call().from, TxnId(40));
+  EXPECT_EQ(some.call().filter.header_mask, 1u);
+  FilteredReader none(matches_of({}, 40));  // at once, and at the same node: there is more to look at
+  EXPECT_EQ(none.call().from, TxnId(40));
+  EXPECT_EQ(none.calls.calls()[0].to, NodeId(1));
+  EXPECT_FALSE(none.reader.failure().has_value());
+  const FilteredReader behind(matches_of({}, 5));  // a node that knows less
+  EXPECT_EQ(behind.reader.next(), TxnId(10));
+  EXPECT_FALSE(behind.reader.failure().has_value());
+}
+
+// What a node must not send could be handed on: out of order, beyond its own `next`, more than allowed, or not matching.
+TEST(Reader, StopsAtMatchesThatCannotBe) {
+  EXPECT_TRUE(FilteredReader(matches_of({9}, 40)).reader.failure().has_value());
+  EXPECT_TRUE(FilteredReader(matches_of({12, 12}, 40)).reader.failure().has_value());
+  EXPECT_TRUE(FilteredReader(matches_of({12, 40}, 40)).reader.failure().has_value());
+  EXPECT_TRUE(FilteredReader(matches_of({12, 13, 14}, 40)).reader.failure().has_value());  // 144 bytes
+  const FilteredReader twice(matches_of({12, 12}, 40));
+  EXPECT_TRUE(twice.seen.empty());
+  const FilteredReader other(matches_of({12}, 40, 1));
+  EXPECT_TRUE(other.reader.failure().has_value());
+  EXPECT_TRUE(other.seen.empty());
+  EXPECT_TRUE(FilteredReader(matches_of({12}, 40), 2000).reader.failure().has_value());  // too early
+  FeedResult plain;
+  EXPECT_TRUE(FilteredReader(plain).reader.failure().has_value());
+}
+
+// A reader from a time could begin at the start of the entry instead, or keep asking by time and never get further.
+TEST(Reader, FromATimeBeginsInsideOfAnEntry) {
+  ReaderOptions options;
+  options.nodes = {NodeId(1)};
+  options.from_time = 3;
+  Reader reader(options);
+  Calls calls;
+  reader.pump(at(0), calls);
+  EXPECT_EQ(std::get<FeedCall>(calls.calls()[0].body).from_time, 3u);
+  FeedResult nothing;
+  nothing.high_water = TxnId(7);  // all of them are earlier
+  reader.on_reply(calls.calls()[0].call, nothing, at(1), calls);
+  EXPECT_TRUE(reader.caught_up());
+  calls.calls().clear();
+  reader.pump(at(1), calls);
+  EXPECT_EQ(std::get<FeedCall>(calls.calls()[0].body).from, TxnId(7));
+  reader.on_reply(calls.calls()[0].call, feed_of(7, 4, 11), at(1), calls);  // times 1, 2, 3, 4
+  std::vector<std::uint64_t> seen;
+  reader.drain([&](const log::Transaction& transaction) { seen.push_back(transaction.id.value); });
+  EXPECT_EQ(seen, (std::vector<std::uint64_t>{9, 10}));
+  calls.calls().clear();
+  reader.pump(at(1), calls);
+  EXPECT_EQ(std::get<FeedCall>(calls.calls()[0].body).from, TxnId(11));
+  EXPECT_EQ(std::get<FeedCall>(calls.calls()[0].body).from_time, 0u);
+}
+
 // A feed that skips, or data that changed on its way, could be handed on.
 TEST(Reader, StopsAtGapsAndDamage) {
   Calls calls;

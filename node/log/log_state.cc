@@ -20,7 +20,7 @@ std::expected<void, std::string_view> LogState::apply(const EntryIdentity& ident
   if (!entry) return std::unexpected(entry.error());
   REEL_ASSERT(entry->header.first_id == next_id_);
   REEL_ASSERT(entry->header.time > last_time_);
-  if (entry->header.transactions > 0) steps_.push_back({identity.index, next_id_});
+  if (entry->header.transactions > 0) steps_.push_back({identity.index, next_id_, entry->header.time});
   TxnId id = entry->header.first_id;
   std::uint64_t time = entry->header.time;
   for (const SectionView& section : entry->sections) {
@@ -65,6 +65,18 @@ Index LogState::entry_of(TxnId id) const {
                                       [](TxnId wanted, const Step& step) { return wanted < step.first; });
   REEL_ASSERT(after != steps_.begin());
   return std::prev(after)->index;
+}
+
+TxnId LogState::first_at(std::uint64_t time) const {
+  const auto after =
+      std::upper_bound(steps_.begin(), steps_.end(), time,
+                       [](std::uint64_t wanted, const Step& step) { return wanted < step.time; });
+  const TxnId behind = after == steps_.end() ? next_id_ : after->first;
+  if (after == steps_.begin()) return behind;
+  // It lies in the entry before, unless that one's last transaction is earlier still.
+  const Step& step = *std::prev(after);
+  const std::uint64_t position = time - step.time;
+  return position < behind - step.first ? step.first + position : behind;
 }
 
 }  // namespace reel::log

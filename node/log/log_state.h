@@ -41,8 +41,10 @@ class LogState {
   const SessionTable& sessions() const { return sessions_; }
   const LockTable& locks() const { return locks_; }
 
-  // The applied entry that holds transaction `id`. Requires id < next_id().
+  // The applied entry that holds transaction `id`. Requires id < next_id(). O(log entries).
   Index entry_of(TxnId id) const;
+  // The first transaction whose commit time is `time` or later; next_id() if there is none. O(log entries).
+  TxnId first_at(std::uint64_t time) const;
 
  private:
   [[nodiscard]] bool change_keys(const SectionView& section, TxnId first);
@@ -50,6 +52,7 @@ class LogState {
   struct Step {
     Index index;
     TxnId first;
+    std::uint64_t time;  // of `first`; both count up with each transaction of the entry
   };
   Index applied_;
   TxnId next_id_;
@@ -57,7 +60,7 @@ class LogState {
   std::uint64_t digest_ = 0;
   SessionTable sessions_;
   LockTable locks_;
-  std::vector<Step> steps_;  // entries with transactions, by index and by id
+  std::vector<Step> steps_;  // entries with transactions, by index, by id and by time
 };
 
 }  // namespace reel::log

@@ -28,6 +28,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "node/types.h"
@@ -40,13 +41,7 @@ inline constexpr std::size_t kSectionHeaderBytes = 40;
 inline constexpr std::size_t kRecordHeaderBytes = 48;
 inline constexpr std::size_t kLockBytes = 16;
 
-// A lock's key as it travels and is stored: 128 bits of it, keyed by the cluster (lock_key). Two keys that collide can only
-// cause a refusal.
-struct LockKey {
-  std::uint64_t low{};
-  std::uint64_t high{};
-  auto operator<=>(const LockKey&) const = default;
-};
+using reel::LockKey;
 [[nodiscard]] LockKey lock_key(std::string_view key, std::uint64_t cluster);
 
 // What a client says of one transaction. Views into its own memory.
@@ -77,6 +72,8 @@ struct RecordView {
   std::span<const std::byte> data;
   std::size_t size = 0;  // of the whole record
 
+  // The record as it lies there, from its header to its padding.
+  std::span<const std::byte> whole() const { return {locks.data() - kRecordHeaderBytes, size}; }
   std::uint32_t lock_count() const { return std::uint32_t{write_locks} + read_locks + append_locks; }
   // Its locks, one after the other: writes, then reads, then appends.
   [[nodiscard]] LockKey lock(std::uint32_t number) const;
@@ -142,7 +139,8 @@ struct Transaction {
   Sequence sequence;
   RecordView record;
 };
-// Calls visit(const Transaction&) for every transaction of a payload with id >= from, in order; false if malformed.
+// Calls visit(const Transaction&) for every transaction of a payload with id >= from, in order; false if malformed. A
+// visit that returns false ends the walk.
 template <class Visit>
 bool for_each_transaction(std::span<const std::byte> payload, TxnId from, Visit&& visit) {
   const auto entry = parse_entry(payload);
@@ -155,7 +153,14 @@ bool for_each_transaction(std::span<const std::byte> payload, TxnId from, Visit&
       const auto record = parse_record(rest);
       if (!record) return false;
       rest = rest.subspan(record->size);
-      if (id >= from) visit(Transaction{id, time, section.header.session, section.header.first + i, *record});
+      if (id >= from) {
+        const Transaction transaction{id, time, section.header.session, section.header.first + i, *record};
+        if constexpr (std::is_same_v<decltype(visit(transaction)), bool>) {
+          if (!visit(transaction)) return true;
+        } else {
+          visit(transaction);
+        }
+      }
       ++id;
       ++time;
     }
