@@ -149,7 +149,7 @@ def commit_number():
 
 
 def deeper(run):
-    """What CI adds. Its new seeds rotate with the number of commits, so a failure can be repeated."""
+    """What CI adds. Seeds and the half of the planted bugs rotate with the number of commits, so a failure can be repeated."""
     number = commit_number()
     build_stage(run, "clang", ["reel-sim"], 600)
     run.stage("identity", ["harness/checks/identity.py", f"{program('release', 'reel')}=100",
@@ -165,7 +165,7 @@ def deeper(run):
               ["build release", "build asan"])
     run.stage("tidy", ["harness/checks/tidy.py", BUILD / "release", "240"], 400, ["build release"])
     run.stage("fuzzing", ["fuzz/run_fuzzers", "30"], 900)
-    run.stage("planted bugs", ["fuzz/planted/run", "--no-assertions"], 900)
+    run.stage("planted bugs", ["fuzz/planted/run", "--no-assertions", "--share", f"{number % 2}/2"], 900)
 
 
 def main():
