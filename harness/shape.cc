@@ -423,7 +423,8 @@ std::expected<SimulationOptions, std::string> SimulationOptions::from_map(
     } else if (key == "scale") {
       if (const auto scale = number(value, 1, 1000)) options.scale = *scale, good = true;
     } else if (key == "nodes") {
-      if (const auto nodes = number(value, 1, 7)) options.nodes = *nodes, good = true;
+      options.nodes = number(value, 1, 7);
+      good = options.nodes.has_value();
     } else if (key == "faults") {
       options.faults.emplace();
       good = true;
@@ -438,7 +439,9 @@ std::expected<SimulationOptions, std::string> SimulationOptions::from_map(
     } else {
       return std::unexpected("unknown option '" + key + "'");
     }
-    if (!good) return std::unexpected("option '" + key + "' cannot be '" + value + "'");
+    if (!good)
+      return std::unexpected(
+          std::string("option '").append(key).append("' cannot be '").append(value).append("'"));
   }
   return options;
 }

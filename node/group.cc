@@ -25,7 +25,7 @@ raft::Options with_group(raft::Options options, GroupId id) {
 
 }  // namespace
 
-Group::Group(GroupId id, const GroupOptions& options, raft::Recovered recovered)
+Group::Group(GroupId id, const GroupOptions& options, const raft::Recovered& recovered)
     : id_(id),
       options_(options),
       core_(with_group(options.raft, id), recovered),
@@ -762,7 +762,7 @@ void Group::on_feed(io::CallId call, const FeedCall& feed, Context& context) {
   waiting.feed.bytes_max = std::min(feed.bytes_max, kFeedCallBytesMax);
   if (answer_feed(waiting, context)) return;
   feed_deadline_ = std::min(feed_deadline_, waiting.deadline);
-  feeds_.push_back(std::move(waiting));
+  feeds_.push_back(waiting);
 }
 
 // False: it waits, for what is not committed yet or for a body. What it will not look at again moves its `from`.
@@ -886,13 +886,13 @@ bool Group::answer_feeds(Context& context) {
   bool any = false;
   feed_deadline_ = io::kNever;
   for (std::size_t i = feeds_.size(); i > 0; --i) {
-    WaitingFeed waiting = std::move(feeds_.front());
+    WaitingFeed waiting = feeds_.front();
     feeds_.pop_front();
     if (answer_feed(waiting, context)) {
       any = true;
     } else {
       feed_deadline_ = std::min(feed_deadline_, waiting.deadline);
-      feeds_.push_back(std::move(waiting));
+      feeds_.push_back(waiting);
     }
   }
   return any;

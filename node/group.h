@@ -63,7 +63,7 @@ struct Context {
 
 class Group {
  public:
-  Group(GroupId id, const GroupOptions& options, raft::Recovered recovered);
+  Group(GroupId id, const GroupOptions& options, const raft::Recovered& recovered);
 
   // Reads the whole log once: applies what is committed, verifies the rest. Until replayed() nothing else happens.
   void replay(Context& context);

@@ -291,7 +291,7 @@ Exit run_recovery(const BenchFlags& flags) {
   stop_on_signals(loop);
   LoadOptions options = load_options(flags, 86'400);
   options.warm_up = io::Duration{0};
-  const std::uint64_t record = log::kRecordHeaderBytes + (flags.size + 7) / 8 * 8;
+  const std::uint64_t record = log::kRecordHeaderBytes + (std::uint64_t{flags.size} + 7) / 8 * 8;
   options.transactions_max = (std::uint64_t{flags.log_mib} << 20) / record;
   const Measured filled = measure(loop, cluster, options, "filling the log");
   const std::uint64_t log_bytes = filled.load.answered * record;

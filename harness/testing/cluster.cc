@@ -29,6 +29,7 @@ GroupId group_of(std::uint32_t partition) { return GroupId(partition + 1); }
 
 std::vector<log::LockKey> keys_of(const std::vector<std::string>& names) {
   std::vector<log::LockKey> keys;
+  keys.reserve(names.size());
   for (const std::string& name : names) keys.push_back(log::lock_key(name, kCluster));
   return keys;
 }
@@ -122,8 +123,9 @@ struct Client::Inside {
     auto found = sessions.find(partition);
     if (found == sessions.end()) {
       sim::Decisions& decisions = owner.world.decisions();
-      const std::uint64_t high = decisions.bits(key(Place::session, id.value, partition * 2));
-      const std::uint64_t low = decisions.bits(key(Place::session, id.value, partition * 2 + 1));
+      const std::uint64_t high = decisions.bits(key(Place::session, id.value, std::uint64_t{partition} * 2));
+      const std::uint64_t low =
+          decisions.bits(key(Place::session, id.value, std::uint64_t{partition} * 2 + 1));
       found = sessions.emplace(partition, Session{{high, low}, {}, {}, {}}).first;
     }
     return found->second;
@@ -183,7 +185,7 @@ std::expected<Committed, NotCommitted> Client::append(const Transaction& transac
   }
   if (owner.answers_to_lose > 0) {
     --owner.answers_to_lose;
-    (void)inside_.ask<AppendResult>(call, limit);
+    [[maybe_unused]] const auto lost = inside_.ask<AppendResult>(call, limit);
     inside_.host->sleep(kCallTimeout);
   }
   const auto result = inside_.ask<AppendResult>(call, limit);

@@ -442,7 +442,8 @@ std::expected<void, std::string> write_crash_image(const CrashImage& image, cons
     return std::unexpected("directory " + directory + " is not empty or cannot be made: choose a new one");
   }
   for (const auto& [name, file] : image.files) {
-    if (auto written = write_file(directory + "/" + name, file); !written) return written;
+    std::string path = directory;
+    if (auto written = write_file(path.append("/").append(name), file); !written) return written;
   }
   return {};
 }

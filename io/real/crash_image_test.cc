@@ -270,9 +270,9 @@ TEST(CrashImage, EverySubsetOfTwoOpenWritesIsReached) {
     const auto image =
         build_crash_image(story.recording, {.cut = story.recording.records.size(), .seed = seed});
     ASSERT_TRUE(image.has_value());
-    std::vector<bool> present;
+    std::vector<bool> present(4);
     for (std::uint64_t sector = 0; sector < 4; ++sector)
-      present.push_back(image->files.at("f1").sectors.contains(sector));
+      present[sector] = image->files.at("f1").sectors.contains(sector);
     reached.insert(present);
   }
   EXPECT_EQ(reached.size(), 16u) << "of writes " << first << " and " << second;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -45,6 +46,14 @@ DiskOpenError::Code code_of(int error) {
     case EROFS: return DiskOpenError::Code::denied;
     default: return DiskOpenError::Code::io;
   }
+}
+
+// Asked before anything is allocated: a file system may take all that is left, piece by piece, before it finds out that
+// it is not enough, and meanwhile nobody else on it can write.
+bool has_room(int directory, std::uint64_t bytes) {
+  struct statvfs space{};
+  if (::fstatvfs(directory, &space) != 0) return true;  // then the allocation tells
+  return bytes / space.f_frsize <= space.f_bavail;
 }
 
 // The kernel splits no sector of an aligned write, but a file system may stop anywhere.
@@ -316,6 +325,10 @@ void RealDisk::begin_create(Operation& operation) {
       operation,
       [directory = directory_, flags = open_flags() | O_CREAT | O_EXCL, name = asked.name,
        length = asked.length](NameResult& result) {
+        if (!has_room(directory, length)) {
+          result.error = ENOSPC;
+          return;
+        }
         result.descriptor = ::openat(directory, name.c_str(), flags, 0640);
         if (result.descriptor < 0) {
           result.error = errno;

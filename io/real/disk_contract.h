@@ -182,6 +182,7 @@ inline void a_write_of_very_many_parts_is_whole(DiskWorld& world) {
   constexpr std::size_t kParts = 2500;
   ASSERT_EQ(script.run(Script::create(FileId(1), "a", kParts * kSector)).status, DiskStatus::ok);
   std::vector<io::Bytes> parts;
+  parts.reserve(kParts);
   for (std::size_t i = 0; i < kParts; ++i) parts.push_back(Script::pattern(i, 1));
   ASSERT_EQ(script.run(Script::write(FileId(1), 0, parts)).status, DiskStatus::ok);
   const io::DiskResult read = script.run(Script::read(FileId(1), 0, kParts * kSector));
@@ -306,6 +307,7 @@ inline void a_write_keeps_its_buffers(DiskWorld& world) {
   constexpr std::size_t kRounds = 64;
   ASSERT_EQ(script.run(Script::create(FileId(1), "a", kRounds * 4 * kSector)).status, DiskStatus::ok);
   std::vector<io::DiskOpId> operations;
+  operations.reserve(kRounds);
   for (std::size_t i = 0; i < kRounds; ++i) {
     // The only reference goes with the request; a released buffer would be reused by the next pattern.
     operations.push_back(script.start(Script::write(FileId(1), i * 4 * kSector, {Script::pattern(i, 4)})));

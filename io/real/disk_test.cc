@@ -8,11 +8,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "io/real/disk_contract.h"
 #include "io/real/disk_floor.h"
@@ -177,6 +180,23 @@ TEST(RealDisk, AReadBeyondTheEndOfAShrunkFileFails) {
   EXPECT_EQ(script.run(Script::read(io::FileId(1), 0, 3 * kSector)).status, io::DiskStatus::ok);
   EXPECT_EQ(script.run(Script::read(io::FileId(1), 0, 8 * kSector)).status, io::DiskStatus::io_error);
   EXPECT_EQ(script.run(Script::read(io::FileId(1), 4 * kSector, kSector)).status, io::DiskStatus::io_error);
+}
+
+// A create that cannot succeed could take all space for a moment, and everybody else on that file system would fail.
+TEST(RealDisk, ACreateThatFailsTakesNothingFromOthers) {
+  RealWorld world(DiskEngineKind::automatic);
+  const auto free_bytes = [&] { return std::filesystem::space(world.path()).available; };
+  const std::uintmax_t before = free_bytes();
+  std::atomic<bool> over{false};
+  std::uintmax_t lowest = before;
+  std::thread watcher([&] {
+    while (!over) lowest = std::min(lowest, free_bytes());
+  });
+  Script script(world);
+  EXPECT_EQ(script.run(Script::create(io::FileId(1), "huge", 1ull << 43)).status, io::DiskStatus::no_space);
+  over = true;
+  watcher.join();
+  EXPECT_GT(lowest, before / 2);
 }
 
 // A disk that is full could leave half a file behind, which the next attempt would take for a whole one.

@@ -182,7 +182,7 @@ int main(int argc, char** argv) {
   measure({"echo", 4096, 1, 16}, seconds);
   measure({"echo", 4096, 1, 256}, seconds);
   // 256 transactions of 128 bytes a call, as a batching client sends them: 176 bytes a record.
-  measure({"echo_batched", 256 * 176, 256, 1}, seconds);
-  measure({"echo_batched", 256 * 176, 256, 16}, seconds);
+  measure({"echo_batched", std::size_t{256} * 176, 256, 1}, seconds);
+  measure({"echo_batched", std::size_t{256} * 176, 256, 16}, seconds);
   return 0;
 }

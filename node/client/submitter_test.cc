@@ -52,7 +52,7 @@ struct Bench {
     }
     return {};
   }
-  void reply(const OutgoingCall& call, ClientReply body, std::int64_t ms) {
+  void reply(const OutgoingCall& call, const ClientReply& body, std::int64_t ms) {
     EXPECT_TRUE(submitter.on_reply(call.call, body, at(ms), calls));
   }
   void open(std::int64_t ms = 0) {

@@ -48,12 +48,12 @@ TEST(LockTable, AgreesWithASlowOne) {
     LockTable table(keys_max);
     SlowTable slow(keys_max);
     for (std::uint64_t id = 0; id < 3000; ++id) {
-      const std::uint64_t number = io::keyed_hash(keys_max, {id}) % (keys_max * 2);
+      const std::uint64_t number = io::keyed_hash(keys_max, {id}) % (std::uint64_t{keys_max} * 2);
       table.change(key(number), TxnId(id));
       slow.change(number, id);
       ASSERT_EQ(table.floor().value, slow.floor()) << "id " << id << " of " << keys_max;
       if (id % 7 != 0) continue;
-      for (std::uint64_t other = 0; other < keys_max * 2; ++other) {
+      for (std::uint64_t other = 0; other < std::uint64_t{keys_max} * 2; ++other) {
         ASSERT_EQ(table.changed(key(other)), slow.changed(other)) << "key " << other << " after id " << id;
       }
     }
