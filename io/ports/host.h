@@ -25,8 +25,8 @@ class Host {
   // The process is up and the ports work. Called once, first.
   virtual void on_start() = 0;
   virtual void on_wake() {}
-  virtual void on_disk(DiskResult) {
-  }  // NOLINT(performance-unnecessary-value-param): whoever overrides it takes it
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): whoever overrides it takes it
+  virtual void on_disk(DiskResult) {}
   virtual void on_received(NodeId, Parcel) {}
   virtual void on_peer_up(NodeId, ConnectionId) {}
   virtual void on_peer_down(NodeId, ConnectionId) {}

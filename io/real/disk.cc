@@ -241,11 +241,13 @@ RealDisk::~RealDisk() noexcept {
   const bool names_settled = names_ == nullptr || names_->settle(io::seconds(5));
   if (!transfers_settled || !names_settled) {
     // The kernel may still write into this memory; nobody else may get it.
+    // NOLINTBEGIN(bugprone-unused-return-value,bugprone-unhandled-exception-at-new): it is given up on purpose.
     for (auto& operation : live_) (void)operation.release();
     new io::Bytes(zeros_);
     // The lock stays taken: what may still be written must not meet a second owner.
     (void)engine_.release();
     (void)names_.release();
+    // NOLINTEND(bugprone-unused-return-value,bugprone-unhandled-exception-at-new)
     return;
   }
   engine_.reset();
@@ -406,7 +408,7 @@ void RealDisk::check_transfer(const OpenFile& file, const Operation& operation) 
   if (asked.verb == DiskVerb::write) {
     std::uint64_t total = 0;
     for (const io::Bytes& part : asked.data) {
-      REEL_CHECK(part.size() > 0 && part.size() % io::kSectorBytes == 0);
+      REEL_CHECK(!part.empty() && part.size() % io::kSectorBytes == 0);
       REEL_CHECK(reinterpret_cast<std::uintptr_t>(part.data()) % io::kSectorBytes == 0);
       total += part.size();
     }

@@ -144,6 +144,7 @@ TEST(RealDisk, FallsBackWhereUringIsForbidden) {
     try {
       code = use_disk_without_uring(directory.path());
     } catch (...) {
+      code = 98;
     }
     ::_exit(code);
   }
@@ -233,6 +234,7 @@ TEST(RealDisk, ACloseWaitsForItsRequests) {
   Script script(world);
   ASSERT_EQ(script.run(Script::create(io::FileId(1), "a", 64 * kSector)).status, io::DiskStatus::ok);
   std::vector<io::DiskOpId> writes;
+  writes.reserve(64);
   for (std::uint64_t i = 0; i < 64; ++i) {
     writes.push_back(script.start(Script::write(io::FileId(1), i * kSector, {Script::pattern(i, 1)})));
   }
@@ -361,6 +363,7 @@ TEST(RealDisk, ATurnIsOneSubmission) {
   ASSERT_EQ(script.run(Script::create(io::FileId(1), "a", 64 * kSector)).status, io::DiskStatus::ok);
   const std::uint64_t before = world.real().submissions();
   std::vector<io::DiskOpId> writes;
+  writes.reserve(8);
   for (std::uint64_t i = 0; i < 8; ++i) {
     writes.push_back(script.start(Script::write(io::FileId(1), i * kSector, {Script::pattern(i, 1)})));
   }
