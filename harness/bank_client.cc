@@ -44,12 +44,7 @@ log::LockKey balance_of(std::uint32_t account) {
 }
 
 model::LockRequest request_of(const client::Prepared& prepared, const std::optional<TxnId>& based_on) {
-  model::LockRequest request;
-  request.based_on = based_on;
-  for (const log::LockKey& key : prepared.write_locks) request.writes.push_back({key.low, key.high});
-  for (const log::LockKey& key : prepared.read_locks) request.reads.push_back({key.low, key.high});
-  for (const log::LockKey& key : prepared.append_locks) request.appends.push_back({key.low, key.high});
-  return request;
+  return {prepared.write_locks, prepared.read_locks, prepared.append_locks, based_on};
 }
 
 class BankProgram final : public client::Driver {

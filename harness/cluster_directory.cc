@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <fmt/core.h>
 #include <netinet/in.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "harness/command/command.h"
+#include "harness/random_bits.h"
 #include "harness/real_node.h"
 
 namespace reel::harness {
@@ -41,12 +41,7 @@ class FreePorts {
   std::vector<int> probes_;
 };
 
-io::ClusterId random_cluster() {
-  std::uint64_t bits = 0;
-  while (getrandom(&bits, sizeof bits, 0) != static_cast<ssize_t>(sizeof bits)) {
-  }
-  return io::ClusterId((bits >> 2) + 1);
-}
+io::ClusterId random_cluster() { return io::ClusterId((random_bits() >> 2) + 1); }
 
 std::string data_path(const std::string& directory, std::uint32_t node) {
   return directory + "/node" + std::to_string(node);

@@ -84,12 +84,9 @@ class LockClient {
     }
     const std::uint64_t lag = below(5) == 0 ? below(40) : 0;
     if (memory_.position.value > lag) drawn.request.based_on = TxnId(memory_.position.value - 1 - lag);
-    const auto copy = [](const std::vector<log::LockKey>& from, std::vector<model::LockRequest::Key>& to) {
-      for (const log::LockKey& one : from) to.push_back({one.low, one.high});
-    };
-    copy(writes, drawn.request.writes);
-    copy(reads, drawn.request.reads);
-    copy(appends, drawn.request.appends);
+    drawn.request.writes = writes;
+    drawn.request.reads = reads;
+    drawn.request.appends = appends;
     const std::uint64_t value = decisions_.bits(key());
     std::byte data[8];
     std::memcpy(data, &value, sizeof data);

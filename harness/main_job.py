@@ -13,13 +13,14 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+from real_cluster import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 NODES = (1, 2, 3)
@@ -127,17 +128,6 @@ def make_work_directory():
             return Path(tempfile.mkdtemp(prefix="run-", dir=candidate))
     raise Failure("found no writable directory on a real disk with 2 GiB free: tried build/, /var/tmp and "
                   + tempfile.gettempdir())
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 class Cluster:

@@ -28,16 +28,14 @@ model::Shown shown_of(const log::Transaction& transaction) {
   return result;
 }
 
+// By position alone: which of them counts as checked, or as a change, is for the oracle to say, not for the code under test.
 model::LockRequest request_of(const log::RecordView& record) {
   model::LockRequest request;
   request.based_on = record.based_on;
-  for (std::uint32_t lock = 0; lock < record.lock_count(); ++lock) {
-    const log::LockKey key = record.lock(lock);
-    auto& keys = !record.lock_is_checked(lock) ? request.appends
-                 : lock < record.write_locks   ? request.writes
-                                               : request.reads;
-    keys.push_back({key.low, key.high});
-  }
+  std::uint32_t lock = 0;
+  for (std::uint32_t i = 0; i < record.write_locks; ++i) request.writes.push_back(record.lock(lock++));
+  for (std::uint32_t i = 0; i < record.read_locks; ++i) request.reads.push_back(record.lock(lock++));
+  for (std::uint32_t i = 0; i < record.append_locks; ++i) request.appends.push_back(record.lock(lock++));
   return request;
 }
 

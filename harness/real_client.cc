@@ -1,11 +1,10 @@
 #include "harness/real_client.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 
 #include "harness/command/command.h"
 #include "harness/node_config.h"
+#include "harness/random_bits.h"
 
 namespace reel::harness {
 namespace {
@@ -38,8 +37,7 @@ std::vector<std::string> split(const std::string& list) {
 real::RpcRemoteOptions remote_options(const std::string& token) {
   real::RpcRemoteOptions options;
   options.token = token;
-  while (getrandom(&options.seed, sizeof options.seed, 0) != static_cast<ssize_t>(sizeof options.seed)) {
-  }
+  options.seed = random_bits();
   return options;
 }
 

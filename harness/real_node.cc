@@ -1,22 +1,15 @@
 #include "harness/real_node.h"
 
 #include <kj/async-io.h>
-#include <sys/random.h>
 
 #include <filesystem>
 
 #include "harness/provision.h"
+#include "harness/random_bits.h"
 #include "io/wire/codec.h"
 
 namespace reel::harness {
 namespace {
-
-std::uint64_t random_bits() {
-  std::uint64_t bits = 0;
-  while (getrandom(&bits, sizeof bits, 0) != static_cast<ssize_t>(sizeof bits)) {
-  }
-  return bits;
-}
 
 real::DiskOptions disk_options(const NodeConfig& config) {
   real::DiskOptions options;

@@ -24,11 +24,7 @@
 namespace reel::model {
 
 struct LockRequest {
-  struct Key {
-    std::uint64_t low = 0;
-    std::uint64_t high = 0;
-    auto operator<=>(const Key&) const = default;
-  };
+  using Key = LockKey;
   std::vector<Key> writes;
   std::vector<Key> reads;
   std::vector<Key> appends;

@@ -299,16 +299,14 @@ void Group::on_resolve(io::CallId call, const ResolveCall& resolve, Context& con
   enqueue({call, as, {}, true, resolve.burn}, context);
 }
 
-bool Group::enqueue(QueuedCall queued, Context& context) {
+void Group::enqueue(QueuedCall queued, Context& context) {
   const std::size_t bytes = queued.append.block.size();
   if (queue_.size() >= options_.queue_calls_max || queue_bytes_ + bytes > options_.queue_bytes_max) {
     note(NoteMark{"group.overloaded"}, context);
-    refuse(queued.call, ErrorCode::overloaded, context);
-    return false;
+    return refuse(queued.call, ErrorCode::overloaded, context);
   }
   queue_bytes_ += bytes;
   queue_.push_back(std::move(queued));
-  return true;
 }
 
 // What can be said of a call as a whole, before its sequences are looked at; true if it was refused.

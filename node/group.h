@@ -174,7 +174,7 @@ class Group {
   // -- appends
   bool leads() const;
   bool propose(Context& context);
-  bool enqueue(QueuedCall queued, Context& context);
+  void enqueue(QueuedCall queued, Context& context);
   bool refuses(const QueuedCall& queued, Context& context) const;
   void admit(const QueuedCall& queued, Proposal& proposal, Context& context);
   void judge(Section all, Proposal& proposal, Waiter& waiter, Index& wait_for, Context& context);

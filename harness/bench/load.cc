@@ -1,10 +1,9 @@
 #include "harness/bench/load.h"
 
-#include <sys/random.h>
-
 #include <cstring>
 
 #include "harness/command/command.h"
+#include "harness/random_bits.h"
 #include "io/real/clock.h"
 #include "io/wire/codec.h"
 
@@ -13,13 +12,6 @@ namespace {
 
 constexpr io::Duration kFirstAnswerMax = io::seconds(15);
 constexpr io::Duration kProgressEvery = io::milliseconds(250);
-
-std::uint64_t random_bits() {
-  std::uint64_t bits = 0;
-  while (getrandom(&bits, sizeof bits, 0) != static_cast<ssize_t>(sizeof bits)) {
-  }
-  return bits;
-}
 
 double milliseconds(io::Duration duration) { return static_cast<double>(duration.ns) / 1e6; }
 

@@ -1,27 +1,15 @@
 #include "harness/bench/session_load.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <unordered_map>
 
+#include "harness/random_bits.h"
 #include "harness/refusal.h"
 #include "io/ports/host.h"
 #include "io/real/clock.h"
 #include "io/wire/codec.h"
 
 namespace reel::harness {
-namespace {
-
-std::uint64_t random_bits() {
-  std::uint64_t bits = 0;
-  while (getrandom(&bits, sizeof bits, 0) != static_cast<ssize_t>(sizeof bits)) {
-  }
-  return bits;
-}
-
-}  // namespace
-
 // All sessions of one connection.
 class SessionLoad::Connection final : public io::Host {
  public:

@@ -1,5 +1,4 @@
 #include <fmt/core.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include "harness/command/command.h"
 #include "harness/command/connect_flags.h"
 #include "harness/insistent_call.h"
+#include "harness/random_bits.h"
 #include "harness/session_text.h"
 #include "io/wire/codec.h"
 #include "node/client/driver.h"
@@ -98,13 +98,6 @@ class InputReader {
   std::function<void(std::string, bool, int)> block_;
   std::thread thread_;
 };
-
-std::uint64_t random_bits() {
-  std::uint64_t bits = 0;
-  while (getrandom(&bits, sizeof bits, 0) != static_cast<ssize_t>(sizeof bits)) {
-  }
-  return bits;
-}
 
 SessionId draw_session() {
   const std::uint64_t high = random_bits();

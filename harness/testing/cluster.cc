@@ -35,28 +35,23 @@ std::vector<log::LockKey> keys_of(const std::vector<std::string>& names) {
 }
 
 model::LockRequest request_of(const Transaction& transaction) {
-  model::LockRequest request;
-  const auto add = [](const std::vector<std::string>& names, std::vector<model::LockRequest::Key>& to) {
-    for (const log::LockKey& one : keys_of(names)) to.push_back({one.low, one.high});
-  };
-  add(transaction.write_locks, request.writes);
-  add(transaction.read_locks, request.reads);
-  add(transaction.append_locks, request.appends);
+  model::LockRequest request{keys_of(transaction.write_locks),
+                             keys_of(transaction.read_locks),
+                             keys_of(transaction.append_locks),
+                             {}};
   if (transaction.based_on) request.based_on = TxnId(*transaction.based_on);
   return request;
 }
 
 Bytes block_of(const Transaction& transaction) {
-  const auto writes = keys_of(transaction.write_locks);
-  const auto reads = keys_of(transaction.read_locks);
-  const auto appends = keys_of(transaction.append_locks);
+  const model::LockRequest request = request_of(transaction);
   log::TransactionInput input;
   input.header = transaction.header;
   input.data = std::as_bytes(std::span(transaction.data.data(), transaction.data.size()));
-  input.write_locks = writes;
-  input.read_locks = reads;
-  input.append_locks = appends;
-  if (transaction.based_on) input.based_on = TxnId(*transaction.based_on);
+  input.write_locks = request.writes;
+  input.read_locks = request.reads;
+  input.append_locks = request.appends;
+  input.based_on = request.based_on;
   std::vector<std::byte> block;
   log::append_record(block, input);
   return Bytes::copy_of(block);

@@ -60,22 +60,20 @@ Session* SessionTable::use(const SessionId& id, bool fresh, std::uint64_t time, 
       return nullptr;
     }
     if (sessions_.size() >= limits_.sessions_max) drop_oldest();
-    it = sessions_.emplace(id, Kept{Session(), time, index, order_.end()}).first;
-    it->second.place = order_.insert(order_.end(), id);
-  } else {
-    order_.splice(order_.end(), order_, it->second.place);
+    it = sessions_.emplace(id, Kept{Session(), uses_.insert(uses_.end(), Use{id, time, index})}).first;
   }
-  it->second.used = time;
-  it->second.used_at = index;
-  while (sessions_.at(order_.front()).used + limits_.session_expiry < time) drop_oldest();
+  const auto use = it->second.last_use;
+  uses_.splice(uses_.end(), uses_, use);
+  use->time = time;
+  use->index = index;
+  while (uses_.front().time + limits_.session_expiry < time) drop_oldest();
   return &it->second.session;
 }
 
 void SessionTable::drop_oldest() {
-  const auto it = sessions_.find(order_.front());
-  floor_ = std::max(floor_, it->second.used_at);
-  sessions_.erase(it);
-  order_.pop_front();
+  floor_ = std::max(floor_, uses_.front().index);
+  sessions_.erase(uses_.front().id);
+  uses_.pop_front();
 }
 
 void SessionOverlay::add(const SessionId& session, const Run& run) {

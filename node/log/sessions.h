@@ -76,17 +76,20 @@ class SessionTable {
   std::size_t size() const { return sessions_.size(); }
 
  private:
+  struct Use {
+    SessionId id;
+    std::uint64_t time = 0;  // commit time
+    Index index;
+  };
   struct Kept {
     Session session;
-    std::uint64_t used = 0;  // commit time
-    Index used_at;
-    std::list<SessionId>::iterator place;
+    std::list<Use>::iterator last_use;
   };
   void drop_oldest();
 
   SessionLimits limits_;
   std::map<SessionId, Kept> sessions_;
-  std::list<SessionId> order_;  // the one used last is the last
+  std::list<Use> uses_;  // each session's last one, in order
   Index floor_;
 };
 
