@@ -67,6 +67,11 @@ enum class Place : std::uint32_t {
   feed_lookup,
   feed_scan,
   lock_looks,
+  view_clients,
+  view_operations,
+  view_partitions,
+  view_outstanding,
+  view_durable,
 };
 
 class Draw {
@@ -234,6 +239,16 @@ void draw_bank(Draw& draw, const SimulationOptions& options, Shape& shape) {
   }
 }
 
+void draw_views(Draw& draw, const SimulationOptions& options, Shape& shape) {
+  if (options.workload != Workload::views) return;
+  shape.view_clients = static_cast<std::uint32_t>(draw.range(Place::view_clients, 1, 4));
+  shape.view_operations =
+      static_cast<std::uint32_t>(draw.range(Place::view_operations, 30, 120)) * options.scale;
+  shape.view_partitions = static_cast<std::uint32_t>(draw.range(Place::view_partitions, 1, 3));
+  shape.view_outstanding = static_cast<std::uint32_t>(draw.log_range(Place::view_outstanding, 1, 15));
+  shape.view_durable = draw.permille(Place::view_durable, 500);
+}
+
 // Some get all of the log, as most programs do; others what a filter lets through, with credits that few records use up.
 ReaderShape draw_reader(Draw& draw, std::uint64_t reader, const SimulationOptions& options,
                         const Shape& shape) {
@@ -260,7 +275,7 @@ ReaderShape draw_reader(Draw& draw, std::uint64_t reader, const SimulationOption
 void draw_readers(Draw& draw, const SimulationOptions& options, Shape& shape) {
   std::uint64_t count = draw.range(Place::readers, 0, 2);
   if (options.workload == Workload::feed) count += 2;
-  if (options.workload == Workload::append) count = 0;
+  if (options.workload == Workload::append || options.workload == Workload::views) count = 0;
   for (std::uint64_t reader = 0; reader < count; ++reader) {
     shape.readers.push_back(draw_reader(draw, reader, options, shape));
   }
@@ -295,7 +310,7 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
   draw_node(draw, shape.node);
   draw_journal(draw, shape.node);
   const bool appends = options.workload != Workload::log && options.workload != Workload::locks &&
-                       options.workload != Workload::bank;
+                       options.workload != Workload::bank && options.workload != Workload::views;
   const std::uint64_t appenders = appends ? draw.range(Place::appenders, 1, 4) : 0;
   for (std::uint64_t client = 0; client < appenders; ++client) {
     shape.appenders.push_back(draw_client(draw, client, options.scale));
@@ -309,6 +324,7 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
   }
   draw_locks(draw, options, shape);
   draw_bank(draw, options, shape);
+  draw_views(draw, options, shape);
   shape.storm = io::seconds(static_cast<std::int64_t>(draw.range(Place::storm, 6, 12) * options.scale));
   draw_readers(draw, options, shape);
   shape.world.seed = options.seed;
@@ -359,6 +375,7 @@ const char* name_of(Workload workload) {
     case Workload::log: return "log";
     case Workload::locks: return "locks";
     case Workload::bank: return "bank";
+    case Workload::views: return "views";
   }
   return "?";
 }
@@ -378,8 +395,8 @@ std::optional<Setting> setting_by_name(std::string_view name) {
 }
 
 std::optional<Workload> workload_by_name(std::string_view name) {
-  for (const Workload workload :
-       {Workload::mixed, Workload::append, Workload::feed, Workload::log, Workload::locks, Workload::bank}) {
+  for (const Workload workload : {Workload::mixed, Workload::append, Workload::feed, Workload::log,
+                                  Workload::locks, Workload::bank, Workload::views}) {
     if (name == name_of(workload)) return workload;
   }
   return std::nullopt;

@@ -39,7 +39,8 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   world_ = std::make_unique<sim::World>(shape_.world);
   world_->decisions().override_with(overrides);
   for (std::uint32_t node = 1; node <= shape_.nodes; ++node) voters_.push_back(NodeId(node));
-  partitions_ = shape_.bank_clients > 0   ? kBankGroup.value
+  partitions_ = shape_.view_clients > 0   ? shape_.view_partitions
+                : shape_.bank_clients > 0 ? kBankGroup.value
                 : shape_.lock_clients > 0 ? 3
                 : shape_.log_clients > 0  ? 2
                                           : 1;
@@ -53,6 +54,7 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   add_log_clients();
   add_lock_clients();
   add_bank_clients();
+  add_view_clients();
   for (std::uint32_t group = 1; group <= partitions_; ++group) ledger_.describe(group, 0, voters_);
   faults_ = std::make_unique<sim::Faults>(*world_, ledger_, draw_plan());
 }
@@ -200,6 +202,26 @@ void Simulation::add_bank_clients() {
   }
 }
 
+void Simulation::add_view_clients() {
+  for (std::uint32_t i = 0; i < shape_.view_clients; ++i) {
+    ViewPlan plan;
+    plan.call_codec = &wire::kClientCallCodec;
+    plan.self = NodeId(kFirstClient + clients_.size());
+    plan.nodes = nodes_from_anywhere(plan.self);
+    plan.partitions = shape_.view_partitions;
+    plan.operations = shape_.view_operations;
+    plan.outstanding = shape_.view_outstanding;
+    plan.durable = shape_.view_durable;
+    plan.troubled = options_.setting != Setting::calm;
+    plan.think_mean = shape_.storm / (3 * static_cast<std::int64_t>(shape_.view_operations));
+    view_memories_.push_back(std::make_unique<ViewMemory>());
+    ViewMemory& memory = *view_memories_.back();
+    add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
+      return make_view_client(ports, plan, memory, view_truth_, *oracles_, world_->decisions());
+    });
+  }
+}
+
 std::vector<NodeId> Simulation::nodes_from_anywhere(NodeId client) {
   std::vector<NodeId> nodes = voters_;
   const std::uint64_t first = world_->decisions().below(key(Place::client_nodes, client), nodes.size());
@@ -248,9 +270,9 @@ void Simulation::on_event(const sim::EventRecord& record) {
 }
 
 void Simulation::reached(std::string_view mark) {
-  noticed_->marked(
-      mark, world_->time(),
-      (shape_.lock_clients > 0 || shape_.bank_clients > 0) && mark.starts_with("group.duplicate_"));
+  noticed_->marked(mark, world_->time(),
+                   (shape_.lock_clients > 0 || shape_.bank_clients > 0 || shape_.view_clients > 0) &&
+                       mark.starts_with("group.duplicate_"));
   // Here every peer and every client is a correct one, and checksums stand between them.
   if (mark == "raft.malformed_message" || mark == "node.refused_message" || mark == "node.refused_call") {
     oracles_->complain("protocol",
@@ -306,6 +328,9 @@ bool Simulation::clients_done() const {
   for (const auto& memory : bank_memories_) {
     if (memory->answered + memory->lost < shape_.bank_operations) return false;
   }
+  for (const auto& memory : view_memories_) {
+    if (memory->answered + memory->lost < shape_.view_operations) return false;
+  }
   return true;
 }
 
@@ -323,6 +348,11 @@ bool Simulation::core_agrees() const {
   }
   for (const auto& reader : reader_memories_) {
     if (reader->position < high_water[reader->group.value - 1]) return false;
+  }
+  for (const auto& memory : view_memories_) {
+    for (const auto& [group, next] : memory->applied) {
+      if (!memory->closed && next < high_water[group.value - 1]) return false;
+    }
   }
   return true;
 }
@@ -362,6 +392,13 @@ std::string Simulation::who_waits() const {
   for (const auto& memory : bank_memories_) {
     text += "; a teller answered " + number(memory->answered + memory->lost) + " of " +
             number(shape_.bank_operations);
+  }
+  for (const auto& memory : view_memories_) {
+    text += "; a view client answered " + number(memory->answered + memory->lost) + " of " +
+            number(shape_.view_operations);
+    for (const auto& [group, next] : memory->applied) {
+      text += ", group " + number(group.value) + " at " + number(next.value);
+    }
   }
   for (std::size_t i = 0; i < reader_memories_.size(); ++i) {
     text += "; reader " + number(i) + " at " + number(reader_memories_[i]->position.value);

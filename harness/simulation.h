@@ -20,6 +20,7 @@
 #include "harness/oracles.h"
 #include "harness/programs.h"
 #include "harness/shape.h"
+#include "harness/view_client.h"
 #include "sim/fault.h"
 #include "sim/ledger.h"
 #include "sim/world.h"
@@ -65,6 +66,7 @@ class Simulation final : private sim::Observer {
   void add_log_clients();
   void add_lock_clients();
   void add_bank_clients();
+  void add_view_clients();
   // All nodes, beginning with one that is drawn for this client.
   std::vector<NodeId> nodes_from_anywhere(NodeId client);
   void add_client(NodeId id, sim::HostFactory factory);
@@ -102,6 +104,8 @@ class Simulation final : private sim::Observer {
   std::vector<std::unique_ptr<LogClientMemory>> log_memories_;
   std::vector<std::unique_ptr<LockClientMemory>> lock_memories_;
   std::vector<std::unique_ptr<BankMemory>> bank_memories_;
+  std::vector<std::unique_ptr<ViewMemory>> view_memories_;
+  ViewTruth view_truth_;
   std::optional<io::Instant> stop_at_;
 };
 
