@@ -127,6 +127,7 @@ class ViewProgram final : public io::Host {
     std::uint64_t key = 0;
     bool reads = false;
     std::uint32_t attempts = 0;
+    bool vetoed = false;
     std::optional<model::LockRequest> last;  // what the last attempt asked for
     std::optional<client::SubmitOutcome> committed;
     io::Instant ends_by;
@@ -402,8 +403,10 @@ void ViewProgram::submit() {
   };
   if (one_in(3)) {
     submission.on_conflict = [this, number](const Refusal& refusal) {
-      check_refusal(orders_.at(number), refusal);
-      return !one_in(4);
+      Order& refused = orders_.at(number);
+      check_refusal(refused, refusal);
+      refused.vetoed = one_in(4);
+      return !refused.vetoed;
     };
   }
   submission.on_committed = [this, number](const auto& outcome) { on_committed(number, outcome); };
@@ -426,6 +429,7 @@ std::optional<client::Prepared> ViewProgram::execute(Order& order, std::uint64_t
   const TxnId next = views_[order.group].next;
   const std::optional<TxnId> applied = next.value == 0 ? std::nullopt : std::optional(next - 1);
   if (view.applied != applied) complain("submit-view", "an execution is not based on the newest view");
+  if (order.vetoed) complain("submit-outcome", "an attempt is made that the application did not want");
   ++order.attempts;
   if (order.attempts > 1 && one_in(16)) return std::nullopt;
   client::Prepared prepared;
