@@ -415,9 +415,9 @@ void ViewProgram::submit() {
   };
   submission.on_failed = [this, number](const auto& outcome) { on_failed(number, outcome); };
   const View& view = views_[order.group];
-  const bool expected = !view.unmounting && client_->can_submit(order.group);
+  const bool expected = !view.unmounting && !client_->refusal(order.group);
   const auto taken = client_->submit(std::move(submission));
-  if (taken.has_value() != expected) complain("submit-outcome", "can_submit() is not what submit() does");
+  if (taken.has_value() != expected) complain("submit-outcome", "refusal() is not what submit() does");
   if (!taken) return;
   ++memory_.operations;
   orders_.emplace(number, std::move(order));

@@ -152,20 +152,21 @@ bool Client::resume(GroupId partition, Verdict verdict) {
 
 // ---- submissions ------------------------------------------------------------------------------------------------
 
-bool Client::can_submit(GroupId partition) const {
+std::optional<NotTaken> Client::refusal(GroupId partition) const {
   const Partition* found = find(partition);
-  return found != nullptr && !found->unmounting && !closing_ && found->submitter.can_submit() &&
-         found->submits.size() + found->unapplied.size() < options_.submitter.outstanding_max;
+  if (found == nullptr) return NotTaken::not_mounted;
+  if (closing_ || found->unmounting) return NotTaken::closed;
+  if (found->submitter.failure()) return NotTaken::failed;
+  const bool room = found->submitter.can_submit() &&
+                    found->submits.size() + found->unapplied.size() < options_.submitter.outstanding_max;
+  return room ? std::nullopt : std::optional(NotTaken::no_room);
 }
 
 std::expected<SubmissionId, NotTaken> Client::submit(Submission submission) {
   REEL_ASSERT(submission.execute && (submission.partition || options_.partition_of));
   const GroupId group = submission.partition ? *submission.partition : options_.partition_of(submission.key);
+  if (const auto why = refusal(group)) return std::unexpected(*why);
   Partition* found = find(group);
-  if (found == nullptr) return std::unexpected(NotTaken::not_mounted);
-  if (closing_ || found->unmounting) return std::unexpected(NotTaken::closed);
-  if (found->submitter.failure()) return std::unexpected(NotTaken::failed);
-  if (!can_submit(group)) return std::unexpected(NotTaken::no_room);
   const SubmissionId id = ++last_;
   Open& open = submissions_[id];
   open.partition = group;
@@ -510,6 +511,7 @@ void Client::on_call_failed(io::CallId call) {
 
 void Client::turn() {
   const io::Now now = ports_.clock.now();
+  turning_ = true;
   for (auto at = deadlines_.begin(); at != deadlines_.end() && at->first <= now.monotonic; ++at) {
     touched_.insert(at->second);
   }
@@ -522,12 +524,14 @@ void Client::turn() {
   settle_flushes(now);
   settle_closing(now);
   reap();
+  turning_ = false;
   pump();
 }
 
 // ---- sending ----------------------------------------------------------------------------------------------------
 
 void Client::pump() {
+  if (turning_) return;  // its end pumps
   const io::Now now = ports_.clock.now();
   for (const GroupId group : std::exchange(touched_, {})) {
     if (Partition* partition = find(group)) pump_partition(*partition, now);

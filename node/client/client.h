@@ -149,7 +149,8 @@ class Client final : public io::Host {
 
   // ---- submissions
 
-  [[nodiscard]] bool can_submit(GroupId partition) const;
+  // Why a submission would not be taken now; nothing: it would.
+  [[nodiscard]] std::optional<NotTaken> refusal(GroupId partition) const;
   [[nodiscard]] std::expected<SubmissionId, NotTaken> submit(Submission submission);
   // Ends it soon, in whatever turns out to be true. What is committed, or has ended, is left alone.
   void cancel(SubmissionId submission);
@@ -180,7 +181,8 @@ class Client final : public io::Host {
   void close(io::Duration timeout, std::function<void()> done);
   bool closed() const { return closing_ && partitions_.empty(); }
 
-  // Sends what there is to send and sets the alarm. Call it once after calls from outside of callbacks.
+  // Sends what there is to send and sets the alarm. Call it once after calls from outside of callbacks; within one it does
+  // nothing, for the turn ends with it.
   void pump();
 
   const Repeats& repeats(GroupId partition) const { return partitions_.at(partition)->submitter.repeats(); }
@@ -297,6 +299,7 @@ class Client final : public io::Host {
   std::uint64_t last_question_ = 0;
   std::vector<Flush> flushes_;
 
+  bool turning_ = false;
   bool closing_ = false;
   bool closing_unmounts_ = false;
   io::Instant close_at_ = io::kNever;

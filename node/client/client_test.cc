@@ -448,10 +448,10 @@ TEST(Client, SubmissionsCountUntilTheyAreApplied) {
   bench.settle();
   bench.commit(TxnId(0));
   bench.settle();
-  EXPECT_FALSE(bench.client.can_submit(kFirst));
+  EXPECT_EQ(bench.client.refusal(kFirst), NotTaken::no_room);
   bench.feed(TxnId(0), "own");
   bench.settle();
-  EXPECT_TRUE(bench.client.can_submit(kFirst));
+  EXPECT_FALSE(bench.client.refusal(kFirst).has_value());
 }
 
 }  // namespace

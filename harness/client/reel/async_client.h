@@ -22,9 +22,8 @@ namespace reel {
 class AsyncClient {
  public:
   // Finds the cluster; fails with a sentence that says what to do.
-  [[nodiscard]] static kj::Promise<std::expected<kj::Own<AsyncClient>, Error>> connect(kj::Network& network,
-                                                                                       kj::Timer& timer,
-                                                                                       ConnectOptions options);
+  [[nodiscard]] static kj::Promise<std::expected<kj::Own<AsyncClient>, Error>> connect(
+      kj::Network& network, kj::Timer& timer, ConnectOptions options);
   ~AsyncClient() noexcept(false);
   KJ_DISALLOW_COPY(AsyncClient);
 
@@ -43,6 +42,8 @@ class AsyncClient {
     kj::Promise<Outcome> outcome;
   };
   [[nodiscard]] std::expected<Submitted, Error> submit(Transaction transaction);
+  // Why submit() would not take it now; nothing: it would.
+  [[nodiscard]] std::optional<Error> refusal(const Transaction& transaction) const;
   // Ends it soon, in whatever turns out to be true.
   void cancel(std::uint64_t number);
   // Ready when something has ended, so that a submit that had no room may be tried again.
@@ -51,9 +52,8 @@ class AsyncClient {
   [[nodiscard]] kj::Promise<bool> flush(bool applied, std::chrono::milliseconds timeout);
 
   // The id that the next committed transaction will get; if not linearizable: as far as some node knows.
-  [[nodiscard]] kj::Promise<std::expected<std::uint64_t, Error>> high_water(std::uint32_t partition,
-                                                                            bool linearizable,
-                                                                            std::chrono::milliseconds timeout);
+  [[nodiscard]] kj::Promise<std::expected<std::uint64_t, Error>> high_water(
+      std::uint32_t partition, bool linearizable, std::chrono::milliseconds timeout);
   // One committed transaction; nothing: there is none with this id yet.
   [[nodiscard]] kj::Promise<std::expected<std::optional<Found>, Error>> lookup(
       std::uint32_t partition, std::uint64_t id, std::chrono::milliseconds timeout);

@@ -40,9 +40,9 @@ struct Error {
 [[nodiscard]] const char* name_of(Error::Code code);
 
 struct ConnectOptions {
-  std::vector<std::string> addresses{};  // HOST:PORT; one that answers is enough, it knows the others
-  std::string token{};                   // either this,
-  std::string token_file{};              // or the file whose first line it is
+  std::vector<std::string> addresses{};        // HOST:PORT; one that answers is enough, it knows the others
+  std::string token{};                         // either this,
+  std::string token_file{};                    // or the file whose first line it is
   std::chrono::milliseconds patience{10'000};  // to find the cluster
   // Which partition a key belongs to; needed by transactions that name none. Called on the client's thread.
   std::function<std::uint32_t(std::string_view)> partition_of{};
