@@ -8,6 +8,7 @@
 #include "harness/node_config.h"
 #include "harness/random_bits.h"
 #include "harness/refusal.h"
+#include "harness/unused_ports.h"
 #include "io/ports/assert.h"
 #include "io/real/clock.h"
 #include "io/real/rpc_remote.h"
@@ -111,20 +112,6 @@ class LoopFlushes final : public real::Reactor {
   bool wanted_ = false;
   kj::Promise<void> flush_ = nullptr;
   kj::Promise<void> done_ = nullptr;  // may be the one that runs
-};
-
-// A client has no disk, no peers and serves nobody.
-class NoDisk final : public io::Disk {
- public:
-  void submit(io::DiskRequest) override {}
-};
-class NoNetwork final : public io::Network {
- public:
-  void send(NodeId, io::Parcel) override {}
-};
-class NoService final : public io::Service {
- public:
-  void reply(io::CallId, io::Parcel) override {}
 };
 
 std::expected<std::string, Error> token_of(const ConnectOptions& options) {
@@ -369,9 +356,9 @@ class AsyncClient::Inside {
   real::Transport transport_;
   real::SocketDialer dialer_;
   real::RpcRemote remote_;
-  NoDisk disk_;
-  NoNetwork network_;
-  NoService service_;
+  harness::NoDisk disk_;
+  harness::NoNetwork network_;
+  harness::NoService service_;
   io::Ports ports_{clock_, network_, disk_, service_, remote_};
   io::ClusterId cluster_;
   std::vector<NodeId> nodes_;

@@ -5,13 +5,12 @@
 #include <csignal>
 #include <cstring>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
 #include "harness/command/command.h"
 #include "harness/command/connect_flags.h"
-#include "harness/session_text.h"
+#include "harness/command/transaction_json.h"
 #include "io/wire/codec.h"
 #include "node/client/driver.h"
 
@@ -31,13 +30,6 @@ struct FeedFlags {
   bool follow = false;
   bool json = false;
 };
-
-bool is_text(std::string_view data) {
-  // Strict UTF-8 is what JSON can carry; anything else travels as hexadecimal digits.
-  return nlohmann::ordered_json(data)
-             .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
-             .find("\xEF\xBF\xBD") == std::string::npos;
-}
 
 constexpr io::Duration kLookAgain = io::milliseconds(500);
 // How long the leader is looked for before the end of the log is what the nodes that are read know of it.
@@ -93,24 +85,10 @@ class FeedHost final : public client::Driver {
 
   void on_transaction(const log::Transaction& transaction) override {
     if (done_) return;
-    const std::string_view data(reinterpret_cast<const char*>(transaction.record.data.data()),
-                                transaction.record.data.size());
     if (flags_.json) {
-      nlohmann::ordered_json object{{"id", transaction.id.value},
-                                    {"time", transaction.time},
-                                    {"session", text_of(transaction.session)},
-                                    {"sequence", transaction.sequence.value},
-                                    {"header", transaction.record.header}};
-      if (is_text(data)) {
-        object["data"] = data;
-      } else {
-        std::string hex;
-        for (const unsigned char byte : data) hex += fmt::format("{:02x}", byte);
-        object["data_hex"] = hex;
-      }
-      out_ += object.dump();
+      out_ += json_of(transaction).dump();
     } else {
-      out_ += data;
+      out_ += data_of(transaction);
     }
     out_ += '\n';
     ++count_;
