@@ -391,6 +391,30 @@ std::vector<Work> plan(const std::vector<SubmissionLine>& lines, std::uint32_t p
   return works;
 }
 
+// An id that is not committed can not have been applied. (A node would wait until it knows more; that can be never.)
+void check_based_on(real::Loop& loop, RealClient& client, const std::vector<SubmissionLine>& lines,
+                    const std::vector<Work>& works, io::Duration patience) {
+  std::map<std::uint32_t, TxnId> ends;
+  for (std::size_t line = 0; line < lines.size(); ++line) {
+    if (!lines[line].based_on) continue;
+    const std::uint32_t partition = works[line].partition;
+    if (!ends.contains(partition)) {
+      const HighWaterCall call{GroupId(partition + 1), true};
+      const ClientReply reply = insist(loop, client, call, patience, "nothing was sent");
+      if (const auto* error = std::get_if<CallError>(&reply)) {
+        refuse(std::string("the cluster refused (") + reel::name_of(error->code) + "): " + error->text);
+      }
+      const auto* result = std::get_if<HighWaterResult>(&reply);
+      ends[partition] = result == nullptr ? TxnId(UINT64_MAX) : result->high_water;
+    }
+    if (*lines[line].based_on < ends[partition]) continue;
+    refuse("line " + std::to_string(line + 1) + " is based on " +
+           std::to_string(lines[line].based_on->value) + ", which is not in the log of partition " +
+           std::to_string(partition) + ": it has " + std::to_string(ends[partition].value) +
+           " transactions; nothing was sent");
+  }
+}
+
 // What a repetition has to be told.
 std::string opened_text(const std::vector<Work>& works, const Prospects& prospects) {
   std::set<std::uint32_t> used;
@@ -475,6 +499,7 @@ Exit submit(const SubmitFlags& flags) {
   const SessionId session =
       flags.session.empty() ? SessionId{drawn, random_bits()} : *parse_session(flags.session);
   std::vector<Work> works = plan(lines, flags.partitions, prospects);
+  check_based_on(loop, client, lines, works, io::milliseconds(static_cast<std::int64_t>(flags.deadline_ms)));
   SubmitHost host(loop, client, flags, lines, works, session, prospects);
   submitting = &host;
   host.on_start();
