@@ -1,6 +1,7 @@
 #include "node/client/question.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "io/ports/assert.h"
@@ -14,14 +15,34 @@ bool may_pass(ErrorCode code) {
          code == ErrorCode::deadline_exceeded;
 }
 
-// Whether a node that is asked this may answer so.
+// What a node that is asked this answers with, if not with an error.
+template <class Call>
+struct ResultOf;
+template <>
+struct ResultOf<AppendCall> : std::type_identity<AppendResult> {};
+template <>
+struct ResultOf<FeedCall> : std::type_identity<FeedResult> {};
+template <>
+struct ResultOf<HighWaterCall> : std::type_identity<HighWaterResult> {};
+template <>
+struct ResultOf<StatusCall> : std::type_identity<StatusResult> {};
+template <>
+struct ResultOf<ResolveCall> : std::type_identity<ResolveResult> {};
+template <>
+struct ResultOf<TransactionCall> : std::type_identity<TransactionResult> {};
+template <>
+struct ResultOf<CreatePartitionsCall> : std::type_identity<PartitionsResult> {};
+template <>
+struct ResultOf<ReaderGroupCall> : std::type_identity<ReaderGroupResult> {};
+template <>
+struct ResultOf<ReaderGroupsCall> : std::type_identity<ReaderGroupsResult> {};
+template <>
+struct ResultOf<RemoveReaderGroupCall> : std::type_identity<ReaderGroupsResult> {};
+
 bool answers(const ClientCall& call, const ClientReply& reply) {
-  if (std::holds_alternative<HighWaterCall>(call)) return std::holds_alternative<HighWaterResult>(reply);
-  if (std::holds_alternative<StatusCall>(call)) return std::holds_alternative<StatusResult>(reply);
-  if (std::holds_alternative<ResolveCall>(call)) return std::holds_alternative<ResolveResult>(reply);
-  if (std::holds_alternative<TransactionCall>(call)) return std::holds_alternative<TransactionResult>(reply);
-  if (std::holds_alternative<FeedCall>(call)) return std::holds_alternative<FeedResult>(reply);
-  return std::holds_alternative<AppendResult>(reply);
+  return std::visit(
+      [&]<class Call>(const Call&) { return std::holds_alternative<typename ResultOf<Call>::type>(reply); },
+      call);
 }
 
 }  // namespace

@@ -45,6 +45,8 @@ class Reader {
   bool on_reply(io::CallId call, const ClientReply& reply, const io::Now& now, Calls& out);
   bool on_failed(io::CallId call, const io::Now& now, Calls& out);
   io::Instant deadline() const;
+  // Nothing more is wanted: no call stays behind.
+  void close(Calls& out);
 
   // Hands over what has come, in order of id, each once: visit(const log::Transaction&), or with the bytes that it lies in
   // as a second argument, for a visitor that keeps it.
