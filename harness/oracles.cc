@@ -71,7 +71,9 @@ void Oracles::on_applied(NodeId node, const node::NoteApplied& applied) {
         take(log.applied(node, transaction.id, model_of(transaction)));
         model::FeedOracle& feeds = feeds_of(applied.group);
         if (!feeds.knows(transaction.id)) feeds.applied(transaction.id, shown_of(transaction));
-        take(locks_of(applied.group).committed(transaction.id, request_of(transaction.record)));
+        if (applied.group != kListGroup) {
+          take(locks_of(applied.group).committed(transaction.id, request_of(transaction.record)));
+        }
         if (applied.group == kBankGroup) on_bank(transaction);
       });
   if (!readable) complain("entry-format", "an applied entry cannot be parsed");

@@ -21,7 +21,7 @@ enum class Setting : std::uint8_t {
   normal,  // the default swarm
   harsh,   // every fault kind that is asked for (else three of four) is on, and twice as often
 };
-enum class Workload : std::uint8_t { mixed, append, feed, log, locks, bank };
+enum class Workload : std::uint8_t { mixed, append, feed, log, locks, bank, lists };
 
 struct SimulationOptions {
   std::uint64_t seed = 1;
@@ -80,6 +80,10 @@ struct Shape {
   std::uint32_t bank_operations = 0;     // of each
   std::uint32_t bank_accounts = 4;       // shared by all of them; at least 2
   std::uint32_t bank_outstanding = 4;    // submits of each at once
+  std::uint32_t list_clients = 0;        // whose transactions on lists are judged by their histories
+  std::uint32_t list_operations = 0;     // of each
+  std::uint32_t list_keys = 4;           // shared by all of them
+  std::uint32_t list_outstanding = 4;    // submits of each at once
   bool lock_looks = false;               // they ask what became of a request before they resolve it
   io::Duration storm = io::seconds(10);  // how long faults go on
   sim::WorldOptions world;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "harness/bank_client.h"
+#include "harness/list_client.h"
 #include "harness/lock_client.h"
 #include "harness/log_client.h"
 #include "harness/noticed.h"
@@ -65,6 +66,7 @@ class Simulation final : private sim::Observer {
   void add_log_clients();
   void add_lock_clients();
   void add_bank_clients();
+  void add_list_clients();
   // All nodes, beginning with one that is drawn for this client.
   std::vector<NodeId> nodes_from_anywhere(NodeId client);
   void add_client(NodeId id, sim::HostFactory factory);
@@ -74,6 +76,7 @@ class Simulation final : private sim::Observer {
   bool clients_done() const;
   bool core_agrees() const;
   void judge();
+  void judge_transactions();
   void reached(std::string_view mark);
   void check();
   sim::FaultPlan draw_plan();
@@ -102,6 +105,7 @@ class Simulation final : private sim::Observer {
   std::vector<std::unique_ptr<LogClientMemory>> log_memories_;
   std::vector<std::unique_ptr<LockClientMemory>> lock_memories_;
   std::vector<std::unique_ptr<BankMemory>> bank_memories_;
+  std::vector<std::unique_ptr<ListMemory>> list_memories_;
   std::optional<io::Instant> stop_at_;
 };
 

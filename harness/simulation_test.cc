@@ -98,6 +98,24 @@ TEST(Simulation, EverySizeAndWorkloadRuns) {
   }
 }
 
+// Histories in which nothing was at stake would be judged legal whatever the cluster did.
+TEST(Simulation, ListClientsContend) {
+  std::map<std::string, std::uint64_t> marks;
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    SimulationOptions options = seeded(seed);
+    options.workload = Workload::lists;
+    const RunReport report = Simulation(options).run();
+    EXPECT_EQ(failure_of(report), "");
+    EXPECT_GT(report.commits, 0u);
+    for (const auto& [mark, count] : report.marks) marks[mark] += count;
+  }
+  EXPECT_GT(marks["submit.committed"], 1'000u);
+  EXPECT_GT(marks["group.conflict"], 500u);
+  for (const char* mark : {"submit.conflict", "submit.burned", "submit.unknown", "raft.leader_lost"}) {
+    EXPECT_GT(marks[mark], 0u) << mark;
+  }
+}
+
 // A replay that does not notice a difference proves nothing; one that always finds one is useless.
 TEST(Simulation, AReplayStopsAtTheFirstDifference) {
   Recorded recorded = record(seeded(4), {{"journal.found"}});
