@@ -41,12 +41,14 @@ model::LockRequest request_of(const log::RecordView& record) {
 
 }  // namespace
 
-Oracles::Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::uint32_t lock_keys_max,
+Oracles::Oracles(std::vector<NodeId> voters, const OracleOptions& options,
                  std::function<void(std::string_view)> marked)
     : consensus_(std::move(voters)),
-      logs_(partitions),
-      locks_(partitions, model::LockOracle(lock_keys_max)),
-      feeds_(partitions),
+      logs_(options.partitions),
+      locks_(options.partitions, model::LockOracle(options.lock_keys_max)),
+      has_bank_(options.bank),
+      has_lists_(options.lists),
+      feeds_(options.partitions),
       marked_(std::move(marked)) {}
 
 void Oracles::on_step(const node::Node& node, const io::Now&, const node::Event&,
@@ -71,10 +73,10 @@ void Oracles::on_applied(NodeId node, const node::NoteApplied& applied) {
         take(log.applied(node, transaction.id, model_of(transaction)));
         model::FeedOracle& feeds = feeds_of(applied.group);
         if (!feeds.knows(transaction.id)) feeds.applied(transaction.id, shown_of(transaction));
-        if (applied.group != kListGroup) {
+        if (!has_lists_ || applied.group != kListGroup) {
           take(locks_of(applied.group).committed(transaction.id, request_of(transaction.record)));
         }
-        if (applied.group == kBankGroup) on_bank(transaction);
+        if (has_bank_ && applied.group == kBankGroup) on_bank(transaction);
       });
   if (!readable) complain("entry-format", "an applied entry cannot be parsed");
 }
@@ -133,6 +135,22 @@ void Oracles::selected(GroupId group, NodeId reader, const log::Transaction& tra
 
 void Oracles::passed(GroupId group, NodeId reader, TxnId next) {
   take(feeds_of(group).passed(reader.value, next));
+}
+
+void Oracles::group_gained(const MemberId& member, GroupId group, Epoch epoch, TxnId next) {
+  take(reader_group_.gained(member, group, epoch, next));
+}
+
+void Oracles::group_handed(const MemberId& member, GroupId group, Epoch epoch, TxnId id) {
+  take(reader_group_.handed(member, group, epoch, id));
+}
+
+void Oracles::group_done(const MemberId& member, GroupId group, Epoch epoch, TxnId next) {
+  take(reader_group_.done(member, group, epoch, next));
+}
+
+void Oracles::group_kept(const MemberId& member, GroupId group, Epoch epoch, TxnId next) {
+  take(reader_group_.kept(member, group, epoch, next));
 }
 
 void Oracles::finish(std::span<const NodeId> core) {

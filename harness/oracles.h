@@ -14,6 +14,7 @@
 #include "model/feed_oracle.h"
 #include "model/lock_oracle.h"
 #include "model/log_oracle.h"
+#include "model/reader_group_oracle.h"
 #include "node/driver.h"
 
 namespace reel::harness {
@@ -21,11 +22,17 @@ namespace reel::harness {
 // The partition of list clients. Locks there are judged by nobody but the checker of their histories.
 inline constexpr GroupId kListGroup{5};
 
+struct OracleOptions {
+  std::uint32_t partitions = 1;
+  std::uint32_t lock_keys_max = 0;  // the state machine's own
+  bool bank = false;                // kBankGroup is the bank's
+  bool lists = false;               // kListGroup is the list clients'
+};
+
 class Oracles final : public node::StepObserver {
  public:
   // `marked` hears of every coverage mark that the code under test reaches.
-  // `lock_keys_max` is the state machine's own.
-  Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::uint32_t lock_keys_max,
+  Oracles(std::vector<NodeId> voters, const OracleOptions& options,
           std::function<void(std::string_view)> marked);
 
   // ---- from nodes
@@ -47,6 +54,12 @@ class Oracles final : public node::StepObserver {
   void selection_opened(GroupId group, NodeId reader, TxnId from, const model::Wanted& wanted);
   void selected(GroupId group, NodeId reader, const log::Transaction& transaction);
   void passed(GroupId group, NodeId reader, TxnId next);
+  // Of members of the one reader group (model/reader_group_oracle.h).
+  void group_gained(const MemberId& member, GroupId group, Epoch epoch, TxnId next);
+  void group_handed(const MemberId& member, GroupId group, Epoch epoch, TxnId id);
+  void group_done(const MemberId& member, GroupId group, Epoch epoch, TxnId next);
+  void group_kept(const MemberId& member, GroupId group, Epoch epoch, TxnId next);
+  TxnId group_done_with(GroupId group) const { return reader_group_.done_with(group); }
   // A coverage mark that a client's logic reached.
   void mark(std::string_view name) { marked_(name); }
   // At the end: everything acknowledged is on every node of the core.
@@ -72,8 +85,11 @@ class Oracles final : public node::StepObserver {
   model::ConsensusOracle consensus_;
   std::vector<model::LogOracle> logs_;    // by partition
   std::vector<model::LockOracle> locks_;  // likewise
+  bool has_bank_;
+  bool has_lists_;
   model::BankOracle bank_;
   std::vector<model::FeedOracle> feeds_;  // likewise
+  model::ReaderGroupOracle reader_group_;
   std::function<void(std::string_view)> marked_;
   std::optional<model::Violation> violation_;
   std::string complaint_;  // keeps the name of a complaint alive

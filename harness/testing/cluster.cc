@@ -71,7 +71,8 @@ struct Cluster::World {
       : options(wanted),
         world(sim::WorldOptions{.seed = wanted.seed}),
         voters(voters_of(wanted.nodes)),
-        oracles(voters, wanted.partitions, log::LogOptions{}.lock_keys_max, [](std::string_view) {}) {}
+        oracles(voters, {.partitions = wanted.partitions, .lock_keys_max = log::LogOptions{}.lock_keys_max},
+                [](std::string_view) {}) {}
 
   static std::vector<NodeId> voters_of(std::uint32_t nodes) {
     REEL_CHECK(nodes >= 1 && nodes <= 7);

@@ -147,7 +147,8 @@ void Appender::on_error(const CallError& error, const io::Now& now, Calls& out) 
     case ErrorCode::expired:
     case ErrorCode::unauthorized:
     case ErrorCode::no_such_partition:
-    case ErrorCode::malformed: break;
+    case ErrorCode::malformed:
+    case ErrorCode::no_such_reader_group: break;
   }
   for (Chunk& chunk : chunks_) {
     if (chunk.call.value != 0) out.cancel(chunk.call);
