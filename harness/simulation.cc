@@ -42,15 +42,17 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   world_ = std::make_unique<sim::World>(shape_.world);
   world_->decisions().override_with(overrides);
   for (std::uint32_t node = 1; node <= shape_.nodes; ++node) voters_.push_back(NodeId(node));
-  partitions_ = shape_.bank_clients > 0   ? kBankGroup.value
+  partitions_ = shape_.list_clients > 0   ? kListGroup.value
+                : shape_.bank_clients > 0 ? kBankGroup.value
                 : shape_.lock_clients > 0 ? 3
                 : shape_.log_clients > 0  ? 2
                                           : 1;
   total_ = partitions_ + shape_.group_partitions;
   noticed_ = std::make_unique<Noticed>(world_->counters(), shape_.node.group.raft.buggify_seed != 0);
-  oracles_ =
-      std::make_unique<Oracles>(voters_, total_, shape_.node.group.log.lock_keys_max, shape_.bank_clients > 0,
-                                [this](std::string_view mark) { reached(mark); });
+  oracles_ = std::make_unique<Oracles>(voters_,
+                                       OracleOptions{total_, shape_.node.group.log.lock_keys_max,
+                                                     shape_.bank_clients > 0, shape_.list_clients > 0},
+                                       [this](std::string_view mark) { reached(mark); });
   world_->add_observer(this);
   add_nodes();
   add_appenders();
@@ -58,6 +60,7 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   add_log_clients();
   add_lock_clients();
   add_bank_clients();
+  add_list_clients();
   add_group_clients();
   for (std::uint32_t group = 1; group <= total_; ++group) ledger_.describe(group, 0, voters_);
   faults_ = std::make_unique<sim::Faults>(*world_, ledger_, draw_plan());
@@ -198,10 +201,32 @@ void Simulation::add_bank_clients() {
     plan.impatient = options_.setting != Setting::calm;
     plan.think_mean = shape_.storm / (3 * static_cast<std::int64_t>(shape_.bank_operations));
     plan.seed = world_->decisions().bits(key(Place::client_seed, plan.self));
+    plan.clock = [this] { return static_cast<std::uint64_t>(world_->time().ns); };
     bank_memories_.push_back(std::make_unique<BankMemory>());
     BankMemory& memory = *bank_memories_.back();
     add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
       return make_bank_client(ports, plan, memory, *oracles_, world_->decisions());
+    });
+  }
+}
+
+void Simulation::add_list_clients() {
+  for (std::uint32_t i = 0; i < shape_.list_clients; ++i) {
+    ListPlan plan;
+    plan.call_codec = &wire::kClientCallCodec;
+    plan.self = NodeId(kFirstClient + clients_.size());
+    plan.nodes = nodes_from_anywhere(plan.self);
+    plan.operations = shape_.list_operations;
+    plan.keys = shape_.list_keys;
+    plan.outstanding = shape_.list_outstanding;
+    plan.impatient = options_.setting != Setting::calm;
+    plan.think_mean = shape_.storm / (3 * static_cast<std::int64_t>(shape_.list_operations));
+    plan.seed = world_->decisions().bits(key(Place::client_seed, plan.self));
+    plan.clock = [this] { return static_cast<std::uint64_t>(world_->time().ns); };
+    list_memories_.push_back(std::make_unique<ListMemory>());
+    ListMemory& memory = *list_memories_.back();
+    add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
+      return make_list_client(ports, plan, memory, *oracles_, world_->decisions());
     });
   }
 }
@@ -310,7 +335,9 @@ void Simulation::reached(std::string_view mark) {
 }
 
 bool Simulation::is_deliberate(std::string_view mark) const {
-  if (mark.starts_with("group.duplicate_")) return shape_.lock_clients > 0 || shape_.bank_clients > 0;
+  if (mark.starts_with("group.duplicate_")) {
+    return shape_.lock_clients > 0 || shape_.bank_clients > 0 || shape_.list_clients > 0;
+  }
   if (mark == "node.call_cancelled") return shape_.group_members > 0;  // they lose partitions
   const bool moved = handed_over_ >= world_->time() - kHandoverShows;
   return moved && (mark == "client.leader_changed" || mark == "raft.append_of_a_past_term");
@@ -363,6 +390,9 @@ bool Simulation::clients_done() const {
   }
   for (const auto& memory : bank_memories_) {
     if (memory->answered + memory->lost < shape_.bank_operations) return false;
+  }
+  for (const auto& memory : list_memories_) {
+    if (memory->answered + memory->lost < shape_.list_operations) return false;
   }
   return operator_done();
 }
@@ -425,6 +455,10 @@ std::string Simulation::who_waits() const {
     text += "; a teller answered " + number(memory->answered + memory->lost) + " of " +
             number(shape_.bank_operations);
   }
+  for (const auto& memory : list_memories_) {
+    text += "; a list client answered " + number(memory->answered + memory->lost) + " of " +
+            number(shape_.list_operations);
+  }
   if (!operator_done()) {
     text += "; the operator knows of " + number(operator_memory_->partitions) + " of " + number(total_) +
             " partitions";
@@ -459,7 +493,19 @@ void Simulation::judge() {
     const LogVerdict verdict = judge_log_histories(log_memories_);
     if (!verdict.legal) oracles_->complain("linearizability", verdict.text);
   }
+  judge_transactions();
   check();
+}
+
+// Each of them from what its clients saw, and nothing else.
+void Simulation::judge_transactions() {
+  std::vector<const ClientHistory*> lists, bank;
+  for (const auto& memory : list_memories_) lists.push_back(&memory->history);
+  for (const auto& memory : bank_memories_) bank.push_back(&memory->history);
+  for (const auto& histories : {lists, bank}) {
+    const auto wrong = judge_histories(histories);
+    if (wrong) oracles_->complain("strict-serializability", *wrong);
+  }
 }
 
 }  // namespace reel::harness

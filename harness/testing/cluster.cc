@@ -15,7 +15,6 @@ namespace reel::testing {
 namespace {
 
 constexpr std::uint64_t kFirstClient = 101;
-constexpr io::Duration kCallTimeout = io::milliseconds(500);
 constexpr std::uint64_t kCluster = 1;
 
 enum class Place : std::uint32_t { entropy = 200, session };
@@ -74,7 +73,8 @@ struct Cluster::World {
       : options(wanted),
         world(sim::WorldOptions{.seed = wanted.seed}),
         voters(voters_of(wanted.nodes)),
-        oracles(voters, kPartitionsMax, log::LogOptions{}.lock_keys_max, false, [](std::string_view) {}) {}
+        oracles(voters, {.partitions = kPartitionsMax, .lock_keys_max = log::LogOptions{}.lock_keys_max},
+                [](std::string_view) {}) {}
 
   static std::vector<NodeId> voters_of(std::uint32_t nodes) {
     REEL_CHECK(nodes >= 1 && nodes <= 7);
@@ -86,6 +86,12 @@ struct Cluster::World {
     if (oracles.violation() && !world.failed()) {
       world.fail(oracles.violation()->oracle, oracles.violation()->oracle, oracles.violation()->sentence);
     }
+  }
+
+  void cut(NodeId from, NodeId to) {
+    sim::LinkFaults& faults = world.network().faults(world.index_of(from), world.index_of(to));
+    faults.cut = true;
+    faults.cut_kind = sim::FaultKind::net_isolate;
   }
 
   ClusterOptions options;
@@ -129,7 +135,7 @@ struct Client::Inside {
   }
   template <class Result>
   std::expected<Result, CallError> ask(const ClientCall& call, io::Duration limit) {
-    return caller.insist<Result>(*host, call, kCallTimeout, host->now().monotonic + limit);
+    return caller.insist<Result>(*host, call, owner.options.call_timeout, host->now().monotonic + limit);
   }
   NotCommitted unknown(const CallError& error) const {
     return {NotCommitted::Reason::unknown, {}, 0, std::string(name_of(error.code)) + ": " + error.text};
@@ -178,12 +184,12 @@ std::expected<Committed, NotCommitted> Client::append(const Transaction& transac
   call.block = block_of(transaction);
   if (owner.requests_to_lose > 0) {
     --owner.requests_to_lose;
-    inside_.host->sleep(kCallTimeout);
+    inside_.host->sleep(owner.options.call_timeout);
   }
   if (owner.answers_to_lose > 0) {
     --owner.answers_to_lose;
     [[maybe_unused]] const auto lost = inside_.ask<AppendResult>(call, limit);
-    inside_.host->sleep(kCallTimeout);
+    inside_.host->sleep(owner.options.call_timeout);
   }
   const auto result = inside_.ask<AppendResult>(call, limit);
   if (!result) return std::unexpected(inside_.unknown(result.error()));
@@ -245,6 +251,10 @@ Cluster::Cluster(const ClusterOptions& options) : world_(std::make_unique<World>
   harness::SimulatedNode node;
   node.options.group.election_timeout = io::milliseconds(300);
   node.options.group.heartbeat_interval = io::milliseconds(50);
+  if (options.session_expiry) {
+    REEL_CHECK(options.session_expiry->ns > 0);
+    node.options.group.log.sessions.session_expiry = static_cast<std::uint64_t>(options.session_expiry->ns);
+  }
   node.options.journal.file_bytes = 8u << 20;
   node.options.journal.identity_sectors = 512;
   node.options.journal.hard_state_pages = 1;
@@ -342,18 +352,24 @@ void Cluster::power_loss() {
 }
 
 void Cluster::isolate(std::uint32_t node) {
-  sim::World& world = world_->world;
-  const std::uint32_t alone = world.index_of(NodeId(node));
-  for (const sim::MachineRole role : {sim::MachineRole::node, sim::MachineRole::client}) {
-    for (const NodeId other : world.machines(role)) {
-      if (other == NodeId(node)) continue;
-      for (const auto& [from, to] :
-           {std::pair(alone, world.index_of(other)), std::pair(world.index_of(other), alone)}) {
-        sim::LinkFaults& faults = world.network().faults(from, to);
-        faults.cut = true;
-        faults.cut_kind = sim::FaultKind::net_isolate;
-      }
-    }
+  cut_from_peers(node);
+  for (const NodeId client : world_->world.machines(sim::MachineRole::client)) {
+    world_->cut(NodeId(node), client);
+    world_->cut(client, NodeId(node));
+  }
+}
+
+void Cluster::cut_from_peers(std::uint32_t node) {
+  for (const NodeId other : world_->voters) {
+    if (other == NodeId(node)) continue;
+    world_->cut(NodeId(node), other);
+    world_->cut(other, NodeId(node));
+  }
+}
+
+void Cluster::silence(std::uint32_t node) {
+  for (const NodeId client : world_->world.machines(sim::MachineRole::client)) {
+    world_->cut(NodeId(node), client);
   }
 }
 

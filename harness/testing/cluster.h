@@ -34,6 +34,9 @@ struct ClusterOptions {
   std::uint64_t seed = 1;
   std::uint32_t nodes = 3;       // 1 to 7
   std::uint32_t partitions = 1;  // 1 to 16
+  // Sessions that were idle for so long, by the log's time, are dropped; not given: the state machine's default.
+  std::optional<io::Duration> session_expiry{};
+  io::Duration call_timeout = io::milliseconds(500);  // of clients: then they ask elsewhere
 };
 
 struct Transaction {
@@ -120,6 +123,10 @@ class Cluster {
   void power_loss();
   // Nobody reaches this node, and it reaches nobody.
   void isolate(std::uint32_t node);
+  // It and the other nodes do not reach each other; clients reach all of them.
+  void cut_from_peers(std::uint32_t node);
+  // What it answers to clients is lost; what they ask arrives.
+  void silence(std::uint32_t node);
   void heal();
   // The next so many appends are never sent; the client finds out by its timeout.
   void lose_requests(std::uint32_t count);
