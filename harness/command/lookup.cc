@@ -1,12 +1,9 @@
-#include <fmt/core.h>
-
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "harness/command/command.h"
 #include "harness/command/connect_flags.h"
-#include "harness/command/transaction_json.h"
+#include "harness/command/feed_output.h"
 #include "harness/random_bits.h"
 #include "io/wire/codec.h"
 #include "node/client/client.h"
@@ -59,11 +56,9 @@ Exit lookup(const LookupFlags& flags) {
   const auto parsed = log::parse_record(record.record.span());
   if (!parsed) refuse("the node answered with something else: check its version");
   const log::Transaction transaction{record.id, record.time, record.session, record.sequence, *parsed};
-  if (flags.json) {
-    fmt::print("{}\n", json_of(transaction).dump());
-  } else {
-    fmt::print("{}\n", data_of(transaction));
-  }
+  FeedOutput out(flags.json);
+  out.add(transaction);
+  if (!out.write_out() && !out.error().empty()) refuse(out.error());
   return Exit::ok;
 }
 
