@@ -328,7 +328,7 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
   draw_node(draw, shape.node);
   draw_journal(draw, shape.node);
   const bool appends = options.workload == Workload::mixed || options.workload == Workload::append ||
-                       options.workload == Workload::feed;
+                       options.workload == Workload::feed || options.workload == Workload::groups;
   const std::uint64_t appenders = appends ? draw.range(Place::appenders, 1, 4) : 0;
   for (std::uint64_t client = 0; client < appenders; ++client) {
     shape.appenders.push_back(draw_client(draw, client, options.scale));

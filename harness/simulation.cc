@@ -19,6 +19,9 @@ constexpr io::Duration kQuietStart = io::milliseconds(400);
 // do not, so that calm runs are calm.
 constexpr io::Duration kClientsWait = io::milliseconds(50);
 
+// How long after a handover of leadership others may stumble over it.
+constexpr io::Duration kHandoverShows = io::seconds(1);
+
 enum class Place : std::uint32_t { entropy = 100, clock_offset, client_nodes, client_seed, session };
 
 sim::ChoiceKey key(Place place, NodeId node, std::uint64_t counter = 0) {
@@ -322,14 +325,22 @@ void Simulation::on_event(const sim::EventRecord& record) {
 }
 
 void Simulation::reached(std::string_view mark) {
-  noticed_->marked(mark, world_->time(),
-                   (shape_.lock_clients > 0 || shape_.bank_clients > 0 || shape_.list_clients > 0) &&
-                       mark.starts_with("group.duplicate_"));
+  if (mark == "node.hands_over") handed_over_ = world_->time();
+  noticed_->marked(mark, world_->time(), is_deliberate(mark));
   // Here every peer and every client is a correct one, and checksums stand between them.
   if (mark == "raft.malformed_message" || mark == "node.refused_message" || mark == "node.refused_call") {
     oracles_->complain("protocol",
                        "a node was sent what no correct peer or client sends (" + std::string(mark) + ")");
   }
+}
+
+bool Simulation::is_deliberate(std::string_view mark) const {
+  if (mark.starts_with("group.duplicate_")) {
+    return shape_.lock_clients > 0 || shape_.bank_clients > 0 || shape_.list_clients > 0;
+  }
+  if (mark == "node.call_cancelled") return shape_.group_members > 0;  // they lose partitions
+  const bool moved = handed_over_ >= world_->time() - kHandoverShows;
+  return moved && (mark == "client.leader_changed" || mark == "raft.append_of_a_past_term");
 }
 
 void Simulation::check() {

@@ -83,6 +83,8 @@ class Simulation final : private sim::Observer {
   void judge();
   void judge_transactions();
   void reached(std::string_view mark);
+  // No fault has to be behind this mark: what the run itself does on purpose reaches it.
+  bool is_deliberate(std::string_view mark) const;
   void check();
   sim::FaultPlan draw_plan();
   std::string who_waits() const;
@@ -115,6 +117,7 @@ class Simulation final : private sim::Observer {
   std::vector<std::unique_ptr<MemberMemory>> member_memories_;
   std::unique_ptr<OperatorMemory> operator_memory_;
   std::optional<io::Instant> stop_at_;
+  io::Instant handed_over_{INT64_MIN};  // a node, to spread the load
 };
 
 }  // namespace reel::harness

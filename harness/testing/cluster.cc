@@ -24,6 +24,8 @@ sim::ChoiceKey key(Place place, std::uint64_t machine, std::uint64_t counter) {
           counter};
 }
 
+constexpr std::uint32_t kPartitionsMax = 16;
+
 GroupId group_of(std::uint32_t partition) { return GroupId(partition + 1); }
 
 std::vector<log::LockKey> keys_of(const std::vector<std::string>& names) {
@@ -71,7 +73,7 @@ struct Cluster::World {
       : options(wanted),
         world(sim::WorldOptions{.seed = wanted.seed}),
         voters(voters_of(wanted.nodes)),
-        oracles(voters, {.partitions = wanted.partitions, .lock_keys_max = log::LogOptions{}.lock_keys_max},
+        oracles(voters, {.partitions = kPartitionsMax, .lock_keys_max = log::LogOptions{}.lock_keys_max},
                 [](std::string_view) {}) {}
 
   static std::vector<NodeId> voters_of(std::uint32_t nodes) {
@@ -120,7 +122,7 @@ struct Client::Inside {
         caller(cluster.voters, self, wire::kClientCallCodec, cluster.options.seed) {}
 
   Session& session(std::uint32_t partition) {
-    REEL_CHECK(partition < owner.options.partitions);
+    REEL_CHECK(partition < kPartitionsMax);
     auto found = sessions.find(partition);
     if (found == sessions.end()) {
       sim::Decisions& decisions = owner.world.decisions();
@@ -226,6 +228,13 @@ std::optional<std::vector<Read>> Client::read(std::uint64_t from, std::uint32_t 
   return read;
 }
 
+std::optional<std::uint32_t> Client::create_partitions(std::uint32_t total, io::Duration limit) {
+  REEL_CHECK(total <= kPartitionsMax);
+  const auto result = inside_.ask<PartitionsResult>(CreatePartitionsCall{total}, limit);
+  if (!result) return std::nullopt;
+  return result->total;
+}
+
 std::optional<std::uint64_t> Client::high_water(std::uint32_t partition, io::Duration limit) {
   const auto result = inside_.ask<HighWaterResult>(HighWaterCall{group_of(partition), true}, limit);
   if (!result) return std::nullopt;
@@ -237,7 +246,7 @@ void Client::sleep(io::Duration span) { inside_.host->sleep(span); }
 // ---- the cluster
 
 Cluster::Cluster(const ClusterOptions& options) : world_(std::make_unique<World>(options)) {
-  REEL_CHECK(options.partitions >= 1 && options.partitions <= 16);
+  REEL_CHECK(options.partitions >= 1 && options.partitions <= kPartitionsMax);
   World& world = *world_;
   harness::SimulatedNode node;
   node.options.group.election_timeout = io::milliseconds(300);
@@ -275,6 +284,7 @@ void Cluster::start(Program program) {
   sim::MachineOptions machine;
   machine.id = id;
   machine.role = sim::MachineRole::client;
+  machine.rights = machine.rights | io::Rights::admin;
   auto inside = std::make_shared<Client::Inside>(world, id);
   machine.factory = [&world, inside,
                      program = std::move(program)](io::Ports& ports) -> std::unique_ptr<io::Host> {

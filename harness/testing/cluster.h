@@ -86,6 +86,8 @@ class Client {
                                         io::Duration limit = io::seconds(30));
   // How many transactions the partition holds: linearizable.
   std::optional<std::uint64_t> high_water(std::uint32_t partition = 0, io::Duration limit = io::seconds(30));
+  // There are `total` partitions from now on, if there were fewer (at most 16). How many there are.
+  std::optional<std::uint32_t> create_partitions(std::uint32_t total, io::Duration limit = io::seconds(30));
   void sleep(io::Duration span);
 
  private:
