@@ -436,6 +436,7 @@ void Dependencies::check_intermediate(const Read& read) {
 // Two that read one version and both wrote: whoever came second did not see the first.
 void Dependencies::find_lost_updates() {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> wrote;  // transaction, key
+  wrote.reserve(writes_.size());
   for (const Write& write : writes_) wrote.emplace_back(write.transaction, write.key);
   std::sort(wrote.begin(), wrote.end());
   const Read* before = nullptr;
@@ -485,6 +486,7 @@ std::vector<Dependencies::Touch> Dependencies::touches_of(std::uint32_t key,
     touches.try_emplace(by, Touch{key, by, write, write}).first->second.last = write;
   }
   std::vector<Touch> sorted;
+  sorted.reserve(touches.size());
   for (const auto& [transaction, touch] : touches) sorted.push_back(touch);
   std::stable_sort(sorted.begin(), sorted.end(), [this](const Touch& a, const Touch& b) {
     return history_[a.transaction].call < history_[b.transaction].call;
