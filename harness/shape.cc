@@ -118,7 +118,7 @@ void draw_node(Draw& draw, node::NodeOptions& node) {
     group.read_chunk_bytes = static_cast<std::uint32_t>(draw.log_range(Place::read_chunk, 4096, 1u << 17));
   }
   if (draw.dimension(Place::queue)) {
-    group.queue_calls_max = static_cast<std::uint32_t>(draw.log_range(Place::queue, 2, 256));
+    group.admission.calls_max = static_cast<std::uint32_t>(draw.log_range(Place::queue, 2, 256));
   }
   raft::Options& raft = group.raft;
   if (draw.dimension(Place::raft_window)) {
