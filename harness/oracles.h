@@ -14,6 +14,7 @@
 #include "model/feed_oracle.h"
 #include "model/lock_oracle.h"
 #include "model/log_oracle.h"
+#include "model/overload_oracle.h"
 #include "node/driver.h"
 
 namespace reel::harness {
@@ -44,6 +45,12 @@ class Oracles final : public node::StepObserver {
   void selection_opened(GroupId group, NodeId reader, TxnId from, const model::Wanted& wanted);
   void selected(GroupId group, NodeId reader, const log::Transaction& transaction);
   void passed(GroupId group, NodeId reader, TxnId next);
+  // Of clients that overload the cluster (model/overload_oracle.h).
+  void told_to_wait(NodeId client, NodeId node, io::Instant until);
+  void free_to_ask(NodeId client) { overload_.free_to_ask(client); }
+  void asks(NodeId client, NodeId node, io::Instant at);
+  void waited_too_long(NodeId client);
+  void bore_load(std::span<const model::ClientLoad> clients, std::span<const std::uint64_t> answered);
   // A coverage mark that a client's logic reached.
   void mark(std::string_view name) { marked_(name); }
   // At the end: everything acknowledged is on every node of the core.
@@ -71,6 +78,7 @@ class Oracles final : public node::StepObserver {
   std::vector<model::LockOracle> locks_;  // likewise
   model::BankOracle bank_;
   std::vector<model::FeedOracle> feeds_;  // likewise
+  model::OverloadOracle overload_;
   std::function<void(std::string_view)> marked_;
   std::optional<model::Violation> violation_;
   std::string complaint_;  // keeps the name of a complaint alive

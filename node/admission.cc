@@ -8,7 +8,6 @@
 namespace reel::node {
 namespace {
 
-constexpr std::uint64_t kSecond = 1'000'000'000;
 // Of time with a backlog: long enough to span several entries on a slow disk.
 constexpr io::Duration kWindow = io::milliseconds(50);
 // A standstill of this many windows says no more than one of any more.
@@ -22,9 +21,9 @@ Admission::Admission(const AdmissionOptions& options) : options_(options) {
   REEL_ASSERT(options.bytes_min <= options.bytes_max);
   REEL_ASSERT(options.delay_target.ns > 0 && options.delay_target <= io::seconds(60));
   REEL_ASSERT(options.retry_min.ns > 0 && options.retry_min <= options.retry_max);
-  // Until anything is known, the most that may ever wait.
-  const auto target = static_cast<std::uint64_t>(options.delay_target.ns);
-  rate_ = std::min(kRateMax, options.bytes_max * (kSecond / 1000) / std::max<std::uint64_t>(target / 1000, 1));
+  // Until it is measured: what lets bytes_min wait.
+  const auto target_us = static_cast<std::uint64_t>(options.delay_target.ns / 1000);
+  rate_ = std::max<std::uint64_t>(options.bytes_min * 1'000'000 / std::max<std::uint64_t>(target_us, 1), 1);
 }
 
 std::uint64_t Admission::limit() const {
@@ -88,7 +87,7 @@ void Admission::measure(io::Instant now) {
   const std::int64_t windows = std::min(backlogged_.ns / kWindow.ns, kWindowsMax);
   const auto elapsed_us = static_cast<std::uint64_t>(backlogged_.ns / 1000);
   const std::uint64_t sample = std::min(kRateMax, drained_ * 1'000'000 / elapsed_us);
-  for (std::int64_t i = 0; i < windows; ++i) rate_ = (rate_ * 3 + sample) / 4;
+  for (std::int64_t i = 0; i < windows; ++i) rate_ = std::max(sample, (rate_ * 3 + sample) / 4);
   rate_ = std::max<std::uint64_t>(rate_, 1);
   backlogged_ = {};
   drained_ = 0;

@@ -4,8 +4,8 @@
 //
 // The queue's limit follows the rate at which it drains: what waits should be gone within `delay_target`, as in CoDel
 // (Nichols and Jacobson 2012), but told from bytes and rate instead of waiting times, so that a burst into an idle queue
-// is no reason to refuse. The rate is measured only while something waits, when it is what this group can do, and decays
-// while nothing is taken: a hung disk, or a leader that may not propose yet, closes the door after some windows.
+// is no reason to refuse. The rate is measured only while something waits, when it is what this group can do; it rises at
+// once and falls slowly. So a hung disk, or a leader that may not propose yet, closes the door after some windows.
 //
 // Sessions share the queue by dynamic thresholds (Choudhury and Hahne 1998): a session that has something here may hold
 // at most kShare times of what is free. So any number of greedy sessions leaves room for the others, without anybody

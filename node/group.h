@@ -92,7 +92,9 @@ class Group {
   GroupId id() const { return id_; }
   const log::LogState& state() const { return state_; }
   GroupStatus status() const;
+  // Who may join the queue of appends, and how many stand in it.
   const Admission& admission() const { return admission_; }
+  std::size_t queued() const { return queue_.size(); }
   // The message of the error that stopped this group, if one did.
   const std::optional<std::string>& failure() const { return failure_; }
 

@@ -198,6 +198,7 @@ void Appender::fall_back(NodeId hint, io::Duration at_least, const io::Now& now,
   }
   REEL_ASSERT(in_flight_ == 0);
   pipelining_ = false;
+  const std::size_t asked = target_;
   const auto known = std::find(options_.nodes.begin(), options_.nodes.end(), hint);
   const bool fresh_hint = known != options_.nodes.end() && *known != target();
   if (known != options_.nodes.end()) {
@@ -211,7 +212,8 @@ void Appender::fall_back(NodeId hint, io::Duration at_least, const io::Now& now,
           ? io::Duration{0}
           : std::max(at_least, backoff(options_.backoff_min, options_.backoff_max, failures_, options_.seed));
   ++failures_;
-  resume_at_ = now.monotonic + pause;
+  // Another node is another queue.
+  resume_at_ = std::max(now.monotonic + pause, target_ == asked ? resume_at_ : now.monotonic);
 }
 
 io::Instant Appender::deadline() const {
