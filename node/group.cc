@@ -39,6 +39,9 @@ Group::Group(GroupId id, const GroupOptions& options, const raft::Recovered& rec
       tail_first_(core_.last_index() + 1),
       boot_commit_(recovered.commit),
       found_log_(core_.last_index().value > 0) {
+  REEL_ASSERT(options.transaction_bytes_max <= kTransactionBytesMax);
+  REEL_ASSERT(options.call_bytes_max <= kAppendCallBytesMax);
+  REEL_ASSERT(options.call_transactions_max <= kAppendCallCountMax);
   deadlines_.fill(io::kNever);
 }
 
@@ -278,14 +281,15 @@ bool Group::leads() const {
 
 void Group::on_append(io::CallId call, const AppendCall& append, Context& context) {
   if (core_.role() != Role::leader) return refuse(call, ErrorCode::not_leader, context);
-  if (append.block.size() > kAppendCallBytesMax || append.count > kAppendCallCountMax) {
-    return refuse(call, ErrorCode::too_large, context, kAppendCallBytesMax);
-  }
+  const auto too_large = [&](std::uint64_t limit) { refuse(call, ErrorCode::too_large, context, limit); };
+  if (append.block.size() > options_.call_bytes_max) return too_large(options_.call_bytes_max);
+  if (append.count > options_.call_transactions_max) return too_large(options_.call_transactions_max);
   if (append.count == 0 || append.first.value == 0 || append.first.value > kSequenceMax) {
     return refuse(call, ErrorCode::malformed, context);
   }
   const auto survey = log::survey(append.block.span(), append.count);
   if (!survey) return refuse(call, ErrorCode::malformed, context);
+  if (survey->data_max > options_.transaction_bytes_max) return too_large(options_.transaction_bytes_max);
   enqueue({call, append, *survey}, context);
 }
 

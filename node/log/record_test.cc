@@ -121,7 +121,7 @@ TEST(Record, SurveyCountsLocksAndFindsTheHighestBase) {
   second.append_locks = std::span(both).last(1);
   second.based_on = TxnId(4);
   append_record(block, second);
-  EXPECT_EQ(survey(block, 2), (Survey{4, 3, TxnId(9)}));
+  EXPECT_EQ(survey(block, 2), (Survey{4, 3, TxnId(9), XX}));
   const auto record = parse_record(std::span(block).subspan(record_bytes(first)));
   ASSERT_TRUE(record.has_value());
   EXPECT_EQ(record->lock(0), a);
