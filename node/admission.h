@@ -35,7 +35,7 @@ struct AdmissionOptions {
   std::uint32_t calls_max = 65536;      // > 0
   io::Duration delay_target = io::milliseconds(200);  // between these, what drains within this time; > 0
   io::Duration retry_min = io::milliseconds(5);       // > 0
-  io::Duration retry_max = io::seconds(2);
+  io::Duration retry_max = io::seconds(1);
 };
 
 class Admission {
