@@ -41,11 +41,12 @@ model::LockRequest request_of(const log::RecordView& record) {
 
 }  // namespace
 
-Oracles::Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::uint32_t lock_keys_max,
+Oracles::Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::uint32_t lock_keys_max, bool bank,
                  std::function<void(std::string_view)> marked)
     : consensus_(std::move(voters)),
       logs_(partitions),
       locks_(partitions, model::LockOracle(lock_keys_max)),
+      has_bank_(bank),
       feeds_(partitions),
       marked_(std::move(marked)) {}
 
@@ -79,7 +80,7 @@ void Oracles::on_applied(NodeId node, const node::NoteApplied& applied) {
         model::FeedOracle& feeds = feeds_of(applied.group);
         if (!feeds.knows(transaction.id)) feeds.applied(transaction.id, shown_of(transaction));
         take(locks_of(applied.group).committed(transaction.id, request_of(transaction.record)));
-        if (applied.group == kBankGroup) on_bank(transaction);
+        if (has_bank_ && applied.group == kBankGroup) on_bank(transaction);
       });
   if (!readable) complain("entry-format", "an applied entry cannot be parsed");
 }
@@ -152,6 +153,22 @@ void Oracles::waited_too_long(NodeId client) { take(model::OverloadOracle::timed
 void Oracles::bore_load(std::span<const model::ClientLoad> clients, std::span<const std::uint64_t> answered) {
   take(model::OverloadOracle::fair(clients));
   take(model::OverloadOracle::steady(answered));
+}
+
+void Oracles::group_gained(const MemberId& member, GroupId group, Epoch epoch, TxnId next) {
+  take(reader_group_.gained(member, group, epoch, next));
+}
+
+void Oracles::group_handed(const MemberId& member, GroupId group, Epoch epoch, TxnId id) {
+  take(reader_group_.handed(member, group, epoch, id));
+}
+
+void Oracles::group_done(const MemberId& member, GroupId group, Epoch epoch, TxnId next) {
+  take(reader_group_.done(member, group, epoch, next));
+}
+
+void Oracles::group_kept(const MemberId& member, GroupId group, Epoch epoch, TxnId next) {
+  take(reader_group_.kept(member, group, epoch, next));
 }
 
 void Oracles::finish(std::span<const NodeId> core) {

@@ -15,6 +15,7 @@
 #include "model/lock_oracle.h"
 #include "model/log_oracle.h"
 #include "model/overload_oracle.h"
+#include "model/reader_group_oracle.h"
 #include "node/driver.h"
 
 namespace reel::harness {
@@ -22,8 +23,8 @@ namespace reel::harness {
 class Oracles final : public node::StepObserver {
  public:
   // `marked` hears of every coverage mark that the code under test reaches.
-  // `lock_keys_max` is the state machine's own.
-  Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::uint32_t lock_keys_max,
+  // `lock_keys_max` is the state machine's own; `bank`: kBankGroup is the bank's.
+  Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::uint32_t lock_keys_max, bool bank,
           std::function<void(std::string_view)> marked);
 
   // ---- from nodes
@@ -45,6 +46,12 @@ class Oracles final : public node::StepObserver {
   void selection_opened(GroupId group, NodeId reader, TxnId from, const model::Wanted& wanted);
   void selected(GroupId group, NodeId reader, const log::Transaction& transaction);
   void passed(GroupId group, NodeId reader, TxnId next);
+  // Of members of the one reader group (model/reader_group_oracle.h).
+  void group_gained(const MemberId& member, GroupId group, Epoch epoch, TxnId next);
+  void group_handed(const MemberId& member, GroupId group, Epoch epoch, TxnId id);
+  void group_done(const MemberId& member, GroupId group, Epoch epoch, TxnId next);
+  void group_kept(const MemberId& member, GroupId group, Epoch epoch, TxnId next);
+  TxnId group_done_with(GroupId group) const { return reader_group_.done_with(group); }
   // Of clients that overload the cluster (model/overload_oracle.h).
   void told_to_wait(NodeId client, NodeId node, io::Instant until);
   void free_to_ask(NodeId client) { overload_.free_to_ask(client); }
@@ -76,8 +83,10 @@ class Oracles final : public node::StepObserver {
   model::ConsensusOracle consensus_;
   std::vector<model::LogOracle> logs_;    // by partition
   std::vector<model::LockOracle> locks_;  // likewise
+  bool has_bank_;
   model::BankOracle bank_;
   std::vector<model::FeedOracle> feeds_;  // likewise
+  model::ReaderGroupOracle reader_group_;
   model::OverloadOracle overload_;
   std::function<void(std::string_view)> marked_;
   std::optional<model::Violation> violation_;

@@ -67,6 +67,11 @@ enum class Place : std::uint32_t {
   feed_lookup,
   feed_scan,
   lock_looks,
+  group_members,
+  group_partitions,
+  group_transactions,
+  group_patience,
+  balance,
   overload,
   overload_greedy,
   overload_modest,
@@ -245,6 +250,17 @@ void draw_bank(Draw& draw, const SimulationOptions& options, Shape& shape) {
   }
 }
 
+void draw_groups(Draw& draw, const SimulationOptions& options, Shape& shape) {
+  const bool alone = options.workload == Workload::groups;
+  if (!alone && (options.workload != Workload::mixed || !draw.permille(Place::group_members, 150, 1))) return;
+  shape.group_members = static_cast<std::uint32_t>(draw.range(Place::group_members, 1, 5));
+  shape.group_partitions = static_cast<std::uint32_t>(draw.range(Place::group_partitions, alone ? 1 : 0, 5));
+  shape.group_transactions =
+      static_cast<std::uint32_t>(draw.log_range(Place::group_transactions, 5, 80)) * options.scale;
+  shape.group_patience =
+      io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::group_patience, 200, 3000)));
+}
+
 // Some get all of the log, as most programs do; others what a filter lets through, with credits that few records use up.
 ReaderShape draw_reader(Draw& draw, std::uint64_t reader, const SimulationOptions& options,
                         const Shape& shape) {
@@ -370,6 +386,11 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
   }
   draw_locks(draw, options, shape);
   draw_bank(draw, options, shape);
+  draw_groups(draw, options, shape);
+  if (draw.dimension(Place::balance)) {
+    shape.node.balance_interval =
+        io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::balance, 100, 5000)));
+  }
   shape.storm = io::seconds(static_cast<std::int64_t>(draw.range(Place::storm, 6, 12) * options.scale));
   draw_readers(draw, options, shape);
   shape.world.seed = options.seed;
@@ -421,6 +442,7 @@ const char* name_of(Workload workload) {
     case Workload::log: return "log";
     case Workload::locks: return "locks";
     case Workload::bank: return "bank";
+    case Workload::groups: return "groups";
     case Workload::overload: return "overload";
   }
   return "?";
@@ -443,7 +465,7 @@ std::optional<Setting> setting_by_name(std::string_view name) {
 std::optional<Workload> workload_by_name(std::string_view name) {
   for (const Workload workload :
        {Workload::mixed, Workload::append, Workload::feed, Workload::log, Workload::locks, Workload::bank,
-        Workload::overload}) {
+        Workload::groups, Workload::overload}) {
     if (name == name_of(workload)) return workload;
   }
   return std::nullopt;

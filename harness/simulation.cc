@@ -46,9 +46,11 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
                 : shape_.lock_clients > 0 ? 3
                 : shape_.log_clients > 0  ? 2
                                           : 1;
+  total_ = partitions_ + shape_.group_partitions;
   noticed_ = std::make_unique<Noticed>(world_->counters(), shape_.node.group.raft.buggify_seed != 0);
-  oracles_ = std::make_unique<Oracles>(voters_, partitions_, shape_.node.group.log.lock_keys_max,
-                                       [this](std::string_view mark) { reached(mark); });
+  oracles_ =
+      std::make_unique<Oracles>(voters_, total_, shape_.node.group.log.lock_keys_max, shape_.bank_clients > 0,
+                                [this](std::string_view mark) { reached(mark); });
   world_->add_observer(this);
   add_nodes();
   add_appenders();
@@ -56,7 +58,8 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   add_log_clients();
   add_lock_clients();
   add_bank_clients();
-  for (std::uint32_t group = 1; group <= partitions_; ++group) ledger_.describe(group, 0, voters_);
+  add_group_clients();
+  for (std::uint32_t group = 1; group <= total_; ++group) ledger_.describe(group, 0, voters_);
   faults_ = std::make_unique<sim::Faults>(*world_, ledger_, draw_plan());
 }
 
@@ -212,6 +215,51 @@ void Simulation::add_bank_clients() {
   }
 }
 
+void Simulation::add_group_clients() {
+  if (shape_.group_members == 0) return;
+  for (std::uint32_t i = 0; i < shape_.group_members; ++i) {
+    MemberPlan plan;
+    plan.call_codec = &wire::kClientCallCodec;
+    plan.self = NodeId(kFirstClient + clients_.size());
+    plan.nodes = nodes_from_anywhere(plan.self);
+    plan.patience = shape_.group_patience;
+    if (options_.setting == Setting::calm) plan.moves_max = 0;
+    member_memories_.push_back(std::make_unique<MemberMemory>());
+    MemberMemory& memory = *member_memories_.back();
+    add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
+      return make_group_member(ports, plan, memory, *oracles_, world_->decisions());
+    });
+  }
+  OperatorPlan plan;
+  plan.call_codec = &wire::kClientCallCodec;
+  plan.self = NodeId(kFirstClient + clients_.size());
+  plan.nodes = nodes_from_anywhere(plan.self);
+  plan.partitions_from = partitions_;
+  plan.partitions_total = total_;
+  plan.transactions = shape_.group_transactions;
+  plan.think_mean = shape_.storm / (2 * static_cast<std::int64_t>(shape_.group_partitions + 1));
+  plan.seed = world_->decisions().bits(key(Place::client_seed, plan.self));
+  operator_memory_ = std::make_unique<OperatorMemory>();
+  add_client(
+      plan.self,
+      [this, plan](io::Ports& ports) {
+        return make_operator(ports, plan, *operator_memory_, *oracles_, world_->decisions());
+      },
+      io::Rights::admin);
+}
+
+// The operator has created and filled its partitions.
+bool Simulation::operator_done() const {
+  if (!operator_memory_) return true;
+  if (std::max(operator_memory_->partitions, partitions_) < total_) return false;
+  for (std::uint32_t group = partitions_ + 1; group <= total_; ++group) {
+    const auto stream = operator_memory_->streams.find(GroupId(group));
+    if (stream == operator_memory_->streams.end()) return false;
+    if (stream->second.answered < shape_.group_transactions) return false;
+  }
+  return true;
+}
+
 std::vector<NodeId> Simulation::nodes_from_anywhere(NodeId client) {
   std::vector<NodeId> nodes = voters_;
   const std::uint64_t first = world_->decisions().below(key(Place::client_nodes, client), nodes.size());
@@ -219,11 +267,12 @@ std::vector<NodeId> Simulation::nodes_from_anywhere(NodeId client) {
   return nodes;
 }
 
-void Simulation::add_client(NodeId id, sim::HostFactory factory) {
+void Simulation::add_client(NodeId id, sim::HostFactory factory, io::Rights more) {
   sim::MachineOptions machine;
   machine.id = id;
   machine.role = sim::MachineRole::client;
   machine.factory = std::move(factory);
+  machine.rights = machine.rights | more;
   world_->add(machine);
   clients_.push_back(id);
 }
@@ -346,23 +395,27 @@ bool Simulation::clients_done() const {
   for (const auto& memory : bank_memories_) {
     if (memory->answered + memory->lost < shape_.bank_operations) return false;
   }
-  return true;
+  return operator_done();
 }
 
 // Everybody in the core has applied everything that is committed, and readers have seen it.
 bool Simulation::core_agrees() const {
-  std::vector<TxnId> high_water(partitions_);
+  std::vector<TxnId> high_water(total_);
   for (const NodeId id : core_) {
     const node::Driver* replica = driver(id);
     if (replica == nullptr || !replica->node().ready()) return false;
-    for (std::uint32_t id_of_group = 1; id_of_group <= partitions_; ++id_of_group) {
+    for (std::uint32_t id_of_group = 1; id_of_group <= total_; ++id_of_group) {
       const node::Group* group = replica->node().group(GroupId(id_of_group));
+      if (group == nullptr) return false;
       if (group->state().applied() < oracles_->committed(GroupId(id_of_group))) return false;
       high_water[id_of_group - 1] = std::max(high_water[id_of_group - 1], group->state().next_id());
     }
   }
   for (const auto& reader : reader_memories_) {
     if (reader->position < high_water[reader->group.value - 1]) return false;
+  }
+  for (std::uint32_t group = 1; group <= total_ && !member_memories_.empty(); ++group) {
+    if (oracles_->group_done_with(GroupId(group)) < high_water[group - 1]) return false;
   }
   return true;
 }
@@ -402,6 +455,14 @@ std::string Simulation::who_waits() const {
   for (const auto& memory : bank_memories_) {
     text += "; a teller answered " + number(memory->answered + memory->lost) + " of " +
             number(shape_.bank_operations);
+  }
+  if (!operator_done()) {
+    text += "; the operator knows of " + number(operator_memory_->partitions) + " of " + number(total_) +
+            " partitions";
+  }
+  for (std::uint32_t group = 1; group <= total_ && !member_memories_.empty(); ++group) {
+    text += "; the reader group is done with " + number(oracles_->group_done_with(GroupId(group)).value) +
+            " of group " + number(group);
   }
   for (std::size_t i = 0; i < reader_memories_.size(); ++i) {
     text += "; reader " + number(i) + " at " + number(reader_memories_[i]->position.value);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "harness/bank_client.h"
+#include "harness/group_client.h"
 #include "harness/lock_client.h"
 #include "harness/log_client.h"
 #include "harness/noticed.h"
@@ -66,14 +67,16 @@ class Simulation final : private sim::Observer {
   void add_log_clients();
   void add_lock_clients();
   void add_bank_clients();
+  void add_group_clients();
   // All nodes, beginning with one that is drawn for this client.
   std::vector<NodeId> nodes_from_anywhere(NodeId client);
-  void add_client(NodeId id, sim::HostFactory factory);
+  void add_client(NodeId id, sim::HostFactory factory, io::Rights more = io::Rights::none);
   void storm();
   void end_load();
   bool over() const;  // failed, or as far as it was told to go
   void heal_and_settle();
   bool clients_done() const;
+  bool operator_done() const;
   bool core_agrees() const;
   void judge();
   void reached(std::string_view mark);
@@ -86,7 +89,8 @@ class Simulation final : private sim::Observer {
   std::unique_ptr<sim::World> world_;
   Shape shape_;
   std::vector<NodeId> voters_;
-  std::uint32_t partitions_ = 1;
+  std::uint32_t partitions_ = 1;  // from the start
+  std::uint32_t total_ = 1;       // with those that the operator creates
   std::unique_ptr<Noticed> noticed_;
   std::unique_ptr<Oracles> oracles_;
   sim::Ledger ledger_;
@@ -107,6 +111,8 @@ class Simulation final : private sim::Observer {
   std::vector<std::unique_ptr<LogClientMemory>> log_memories_;
   std::vector<std::unique_ptr<LockClientMemory>> lock_memories_;
   std::vector<std::unique_ptr<BankMemory>> bank_memories_;
+  std::vector<std::unique_ptr<MemberMemory>> member_memories_;
+  std::unique_ptr<OperatorMemory> operator_memory_;
   std::optional<io::Instant> stop_at_;
 };
 

@@ -85,8 +85,52 @@ struct StatusCall {
   bool operator==(const StatusCall&) const = default;
 };
 
+// The cluster has `total` partitions from now on, if it had fewer. Repeating it is harmless.
+struct CreatePartitionsCall {
+  std::uint32_t total = 0;
+  bool operator==(const CreatePartitionsCall&) const = default;
+};
+
+// How far a member has come with a partition that it owns.
+struct ReaderProgress {
+  GroupId group;
+  Epoch epoch;            // that it was given the partition in; of another one nothing is taken
+  TxnId next;             // everything before is done with
+  bool released = false;  // the member is through with it: whoever waits for the partition gets it
+  bool operator==(const ReaderProgress&) const = default;
+};
+
+// What members of a reader group say from time to time, and hear in the answer which partitions are theirs (node/cluster).
+// Whoever is not heard of for as long as it said itself is out, and its partitions go to others.
+struct ReaderGroupCall {
+  enum class Verb : std::uint8_t {
+    report,  // a member's progress
+    join,    // the same, of somebody who may be none yet
+    leave,   // the same, of one that will be none any more
+  };
+  std::string name;
+  MemberId member;
+  Verb verb = Verb::report;
+  io::Duration patience;  // join: [kReaderPatienceMin, kReaderPatienceMax]
+  std::vector<ReaderProgress> progress;
+  bool operator==(const ReaderGroupCall&) const = default;
+};
+
+// One reader group, or the names of all if `name` is empty.
+struct ReaderGroupsCall {
+  std::string name;
+  bool operator==(const ReaderGroupsCall&) const = default;
+};
+
+// Forgets a reader group, its members and its positions.
+struct RemoveReaderGroupCall {
+  std::string name;
+  bool operator==(const RemoveReaderGroupCall&) const = default;
+};
+
 using ClientCall =
-    std::variant<AppendCall, FeedCall, HighWaterCall, StatusCall, ResolveCall, TransactionCall>;
+    std::variant<AppendCall, FeedCall, HighWaterCall, StatusCall, ResolveCall, TransactionCall,
+                 CreatePartitionsCall, ReaderGroupCall, ReaderGroupsCall, RemoveReaderGroupCall>;
 
 enum class ErrorCode : std::uint8_t {
   not_leader = 1,    // hint: the leader, if known
@@ -94,13 +138,16 @@ enum class ErrorCode : std::uint8_t {
   too_large = 3,     // limit
   out_of_order = 4,  // ordered append whose predecessor is not here; expected: the sequence to go on from
   expired =
-      5,  // the session was dropped, or its window has passed this sequence; limit: what `opened` of a session drawn now may be
+      5,  // the session was dropped, or its window has passed this sequence; limit: what `opened` of a session drawn now may be.
+          // Or the caller is no member of the reader group (any more)
   unauthorized = 6,
   no_such_partition = 7,
   unavailable = 8,        // no leader, disk failed, starting up
   deadline_exceeded = 9,  // outcome unknown
   malformed = 10,
+  no_such_reader_group = 11,
 };
+inline constexpr ErrorCode kErrorCodeMax = ErrorCode::no_such_reader_group;
 [[nodiscard]] const char* name_of(ErrorCode code);
 
 struct CallError {
@@ -227,13 +274,66 @@ struct StatusResult {
   bool operator==(const StatusResult&) const = default;
 };
 
-using ClientReply = std::variant<CallError, AppendResult, FeedResult, HighWaterResult, StatusResult,
-                                 ResolveResult, TransactionResult>;
+struct PartitionsResult {
+  std::uint32_t total = 0;
+  bool operator==(const PartitionsResult&) const = default;
+};
+
+// A partition that is the member's.
+struct ReaderShare {
+  GroupId group;
+  Epoch epoch;
+  TxnId next;            // the group's position: where to begin
+  bool revoked = false;  // another member waits for it: finish, and release it
+  bool operator==(const ReaderShare&) const = default;
+};
+
+struct ReaderGroupResult {
+  std::uint32_t members = 0;
+  std::uint32_t partitions = 0;     // of the cluster
+  std::vector<ReaderShare> shares;  // by group
+  bool operator==(const ReaderGroupResult&) const = default;
+};
+
+struct ReaderMember {
+  MemberId member;
+  io::Duration patience;
+  bool operator==(const ReaderMember&) const = default;
+};
+struct ReaderPosition {
+  GroupId group;
+  MemberId owner;  // none: nobody reads it
+  MemberId heir;   // who waits for the owner to release it
+  Epoch epoch;
+  TxnId next;
+  bool operator==(const ReaderPosition&) const = default;
+};
+struct ReaderGroupStatus {
+  std::string name;
+  std::vector<ReaderMember> members;
+  std::vector<ReaderPosition> positions;
+  bool operator==(const ReaderGroupStatus&) const = default;
+};
+// One that was asked for by name, whole; else all, without members and positions.
+struct ReaderGroupsResult {
+  std::vector<ReaderGroupStatus> groups;
+  bool operator==(const ReaderGroupsResult&) const = default;
+};
+
+// The group that a call concerns; nothing for those that any node answers for itself.
+[[nodiscard]] std::optional<GroupId> group_of(const ClientCall& call);
+
+using ClientReply =
+    std::variant<CallError, AppendResult, FeedResult, HighWaterResult, StatusResult, ResolveResult,
+                 TransactionResult, PartitionsResult, ReaderGroupResult, ReaderGroupsResult>;
 
 // Limits of one call; beyond them: too_large, before memory is taken.
 inline constexpr std::uint32_t kAppendCallBytesMax = 3u << 20;
 inline constexpr std::uint32_t kAppendCallCountMax = 16384;
 inline constexpr std::uint32_t kFeedCallBytesMax = 8u << 20;
 inline constexpr std::uint32_t kFeedMatchesMax = 65536;  // of one answer
+inline constexpr std::uint32_t kReaderProgressMax = kGroupsMax;
+inline constexpr io::Duration kReaderPatienceMin = io::milliseconds(100);
+inline constexpr io::Duration kReaderPatienceMax = io::seconds(3600);
 
 }  // namespace reel

@@ -28,11 +28,13 @@ raft::Options with_group(raft::Options options, GroupId id) {
 
 }  // namespace
 
-Group::Group(GroupId id, const GroupOptions& options, const raft::Recovered& recovered)
+Group::Group(GroupId id, const GroupOptions& options, const raft::Recovered& recovered,
+             std::optional<cluster::Coordinator> coordinator)
     : id_(id),
       options_(options),
       core_(with_group(options.raft, id), recovered),
       state_(options.log),
+      coordinator_(std::move(coordinator)),
       noted_(recovered.hard_state),
       noted_durable_(core_.durable_index()),
       admission_(options.admission),
@@ -171,6 +173,7 @@ void Group::handle(raft::RoleChanged& effect, Context& context) {
   overlay_.clear();
   lock_overlay_.clear();
   if (effect.role != Role::leader) {
+    inherits_ = false;
     fail_clients(context);
   } else {
     inherits_ = true;
@@ -180,14 +183,15 @@ void Group::handle(raft::RoleChanged& effect, Context& context) {
 void Group::handle(raft::ReadReady& effect, Context&) {
   const auto it = read_contexts_.find(effect.context);
   if (it == read_contexts_.end()) return;  // cancelled meanwhile
-  reads_ready_.push_back({it->second, effect.index});
+  it->second.index = effect.index;
+  reads_ready_.push_back(it->second);
   read_contexts_.erase(it);
 }
 
 void Group::handle(raft::ReadRefused& effect, Context& context) {
   const auto it = read_contexts_.find(effect.context);
   if (it == read_contexts_.end()) return;
-  refuse(it->second, ErrorCode::not_leader, context);
+  refuse(it->second.call, ErrorCode::not_leader, context);
   read_contexts_.erase(it);
 }
 
@@ -267,6 +271,10 @@ void Group::on_peer_reset(NodeId peer, Context& context) {
   if (replayed_) run(raft::PeerReset{peer}, context);
 }
 
+void Group::transfer(NodeId target, Context& context) {
+  if (replayed_) run(raft::Transfer{target}, context);
+}
+
 void Group::on_disk_failed(Context& context) {
   if (replayed_) run(raft::DiskFailed{}, context);
 }
@@ -277,6 +285,19 @@ bool Group::leads() const {
   // Only when everything inherited is applied does this node know every id, time and session that it must respect.
   return core_.role() == Role::leader && core_.has_committed_in_term() &&
          core_.condition() == raft::Condition::normal;
+}
+
+bool Group::may_propose(const Context& context) const {
+  return leads() && core_.transfer_target() == NodeId() && state_.applied() >= core_.commit() &&
+         context.journal.has_room() && core_.last_index() - core_.commit() < options_.entries_in_flight_max;
+}
+
+// At the first moment in which this leader may propose: everything inherited is applied, nothing is in flight.
+void Group::take_over(const Context& context) {
+  REEL_ASSERT(core_.last_index() == state_.applied());
+  next_id_ = state_.next_id();
+  last_time_ = state_.last_time();
+  if (coordinator_) coordinator_->lead(context.now);
 }
 
 void Group::on_append(io::CallId call, const AppendCall& append, Context& context) {
@@ -451,16 +472,10 @@ void Group::add(const Section& section, Proposal& proposal) {
 }
 
 bool Group::propose(Context& context) {
-  bool any = false;
-  while (!queue_.empty() && leads() && state_.applied() >= core_.commit() && context.journal.has_room() &&
-         core_.last_index() - core_.commit() < options_.entries_in_flight_max &&
-         waiters_.size() < options_.answers_waiting_max) {
-    if (std::exchange(inherits_, false)) {
-      REEL_ASSERT(core_.last_index() ==
-                  state_.applied());  // everything inherited is applied, nothing is in flight
-      next_id_ = state_.next_id();
-      last_time_ = state_.last_time();
-    }
+  if (!may_propose(context)) return false;
+  if (std::exchange(inherits_, false)) take_over(context);
+  bool any = coordinator_ && propose_commands(context);
+  while (!queue_.empty() && may_propose(context) && waiters_.size() < options_.answers_waiting_max) {
     Proposal proposal{core_.last_index() + 1, next_id_, log::kEntryHeaderBytes, {}};
     std::deque<QueuedCall> taken;
     while (!queue_.empty() && proposal.sections.size() < kSectionsEnough) {
@@ -477,6 +492,30 @@ bool Group::propose(Context& context) {
   }
   if (any) answer_waiters(context);  // repeated requests whose original is applied
   return any;
+}
+
+bool Group::propose_commands(Context& context) {
+  bool any = false;
+  coordinator_->wake(context.now);
+  while (coordinator_->has_commands() && may_propose(context)) {
+    any = true;
+    const std::vector<std::byte> payload =
+        coordinator_->take_entry(core_.last_index() + 1, core_.configuration());
+    if (!payload.empty()) {
+      propose_entry(EntryKind::cluster, journal::BodyBuilder::copy_of(payload), context);
+    }
+  }
+  return any;
+}
+
+void Group::propose_entry(EntryKind kind, journal::Body body, Context& context) {
+  proposing_ = std::move(body);
+  proposed_.reset();
+  const Bytes payload = proposing_.payload();
+  run(raft::Propose{kind, static_cast<std::uint32_t>(payload.size()), io::checksum(payload.span()), payload},
+      context);
+  proposing_ = {};
+  REEL_ASSERT(proposed_.has_value() && proposed_->index.value != 0);
 }
 
 void Group::build_entry(const Proposal& proposal, Context& context) {
@@ -502,13 +541,7 @@ void Group::build_entry(const Proposal& proposal, Context& context) {
       {static_cast<std::uint16_t>(proposal.sections.size()), transactions, next_id_, time});
   next_id_ = proposal.next_id;
   last_time_ = time + std::max(transactions, 1u) - 1;
-  proposing_ = std::move(builder).finish(at);
-  proposed_.reset();
-  run(raft::Propose{EntryKind::transactions, static_cast<std::uint32_t>(at),
-                    io::checksum(proposing_.payload().span()), proposing_.payload()},
-      context);
-  proposing_ = {};
-  REEL_ASSERT(proposed_.has_value() && proposed_->index.value != 0);
+  propose_entry(EntryKind::transactions, std::move(builder).finish(at), context);
 }
 
 // nullopt only when the session was dropped, or its window has passed a slow call's first sequences, between admission
@@ -550,6 +583,10 @@ void Group::answer_waiters(Context& context) {
     }
     waiters_.erase(waiters_.begin());
   }
+  if (!coordinator_) return;
+  cluster::Answers answers;
+  coordinator_->answer_applied(state_.applied(), answers);
+  reply_all(std::move(answers), context);
 }
 
 // Leadership is gone: whatever is queued or in flight may or may not commit under the next leader. Repeating a request
@@ -560,6 +597,10 @@ void Group::fail_clients(Context& context) {
   admission_.clear();
   for (const auto& [index, waiter] : waiters_) refuse(waiter.call, ErrorCode::not_leader, context);
   waiters_.clear();
+  if (!coordinator_) return;
+  cluster::Answers answers;
+  coordinator_->follow(answers);
+  reply_all(std::move(answers), context);
 }
 
 // ---- bodies -------------------------------------------------------------------------------------------------------
@@ -700,8 +741,9 @@ bool Group::apply(Context& context) {
       want(next, context);
       break;
     }
-    const auto applied =
-        state_.apply(identity, body == nullptr ? std::span<const std::byte>() : body->span());
+    const std::span<const std::byte> payload = body == nullptr ? std::span<const std::byte>() : body->span();
+    auto applied = state_.apply(identity, payload);
+    if (identity.kind == EntryKind::cluster && applied) applied = apply_commands(payload);
     if (!applied) {
       fail("entry " + std::to_string(next.value) + " cannot be applied: " + std::string(applied.error()));
       return true;
@@ -717,6 +759,11 @@ bool Group::apply(Context& context) {
     evict();
   }
   return any;
+}
+
+std::expected<void, std::string_view> Group::apply_commands(std::span<const std::byte> payload) {
+  if (!coordinator_) return std::unexpected("it concerns the cluster, and stands in another partition's log");
+  return coordinator_->apply(payload);
 }
 
 // Puts bodies behind the identities of an append; false while one of them has to come from disk. It keeps those that it
@@ -907,12 +954,21 @@ bool Group::answer_feeds(Context& context) {
 
 void Group::on_high_water(io::CallId call, const HighWaterCall& wanted, Context& context) {
   if (!wanted.linearizable) return reply(call, HighWaterResult{state_.next_id()}, context);
+  start_read({call, GroupId(), {}, Index()}, context);
+}
+
+void Group::on_unknown_partition(io::CallId call, GroupId partition, Context& context) {
+  if (core_.role() != Role::leader) return refuse(call, ErrorCode::not_leader, context);
+  start_read({call, partition, {}, Index()}, context);
+}
+
+void Group::start_read(const WaitingRead& read, Context& context) {
   if (read_contexts_.size() + reads_ready_.size() >= options_.reads_waiting_max) {
-    return refuse_overloaded(call, kReadAgain, context);
+    return refuse_overloaded(read.call, kReadAgain, context);
   }
-  const std::uint64_t read = ++last_read_context_;
-  read_contexts_.emplace(read, call);
-  run(raft::Read{read}, context);
+  const std::uint64_t number = ++last_read_context_;
+  read_contexts_.emplace(number, read);
+  run(raft::Read{number}, context);
 }
 
 bool Group::answer_reads(Context& context) {
@@ -922,19 +978,36 @@ bool Group::answer_reads(Context& context) {
       ++i;
       continue;
     }
-    reply(reads_ready_[i].call, HighWaterResult{state_.next_id()}, context);
+    answer_read(reads_ready_[i], context);
     reads_ready_.erase(reads_ready_.begin() + static_cast<std::ptrdiff_t>(i));
     any = true;
   }
   return any;
 }
 
+void Group::answer_read(const WaitingRead& read, Context& context) {
+  if (read.question) return reply(read.call, coordinator_->answer(*read.question), context);
+  if (read.partition == GroupId()) return reply(read.call, HighWaterResult{state_.next_id()}, context);
+  const bool exists = read.partition.value <= coordinator_->partitions();
+  refuse(read.call, exists ? ErrorCode::unavailable : ErrorCode::no_such_partition, context);
+}
+
+void Group::on_cluster_call(io::CallId call, const ClientCall& body, Context& context) {
+  REEL_ASSERT(coordinator_.has_value());
+  if (core_.role() != Role::leader) return refuse(call, ErrorCode::not_leader, context);
+  cluster::Answers answers;
+  const bool confirm = coordinator_->on_call(call, body, context.now, answers);
+  reply_all(std::move(answers), context);
+  if (confirm) start_read({call, GroupId(), body, Index()}, context);
+}
+
 void Group::on_cancelled(io::CallId call) {
   // An append that is admitted stays: its outcome is decided whether or not anybody waits.
   std::erase_if(feeds_, [call](const WaitingFeed& waiting) { return waiting.call == call; });
   std::erase_if(lookups_, [call](const WaitingLookup& waiting) { return waiting.call == call; });
-  std::erase_if(read_contexts_, [call](const auto& entry) { return entry.second == call; });
+  std::erase_if(read_contexts_, [call](const auto& entry) { return entry.second.call == call; });
   std::erase_if(reads_ready_, [call](const WaitingRead& waiting) { return waiting.call == call; });
+  if (coordinator_) coordinator_->on_cancelled(call);
 }
 
 // ---- the turn -----------------------------------------------------------------------------------------------------
@@ -963,7 +1036,8 @@ bool Group::pump(Context& context) {
 }
 
 io::Instant Group::deadline() const {
-  return std::min(feed_deadline_, *std::min_element(deadlines_.begin(), deadlines_.end()));
+  const io::Instant members = coordinator_ ? coordinator_->deadline() : io::kNever;
+  return std::min({feed_deadline_, members, *std::min_element(deadlines_.begin(), deadlines_.end())});
 }
 
 GroupStatus Group::status() const {
@@ -990,6 +1064,15 @@ void Group::reply(io::CallId call, ClientReply body, Context& context) const {
   context.out.replies.push_back({call, std::move(body)});
 }
 
+void Group::reply_all(cluster::Answers answers, Context& context) const {
+  for (cluster::Answer& answer : answers) {
+    if (auto* error = std::get_if<CallError>(&answer.body); error && error->code == ErrorCode::not_leader) {
+      error->hint = core_.leader();
+    }
+    reply(answer.call, std::move(answer.body), context);
+  }
+}
+
 void Group::refuse(io::CallId call, ErrorCode code, Context& context, std::uint64_t limit) const {
   CallError error;
   error.code = code;
@@ -1011,8 +1094,9 @@ void Group::refuse(io::CallId call, ErrorCode code, Context& context, std::uint6
       break;
     case ErrorCode::unavailable:
       error.retry_after = io::milliseconds(20);
-      error.text = "this node has not applied what the transaction is based on: repeat the request soon";
+      error.text = "this node does not know yet what the call is about: repeat it soon";
       break;
+    case ErrorCode::no_such_partition: error.text = "there is no such partition: see `reel status`"; break;
     default: error.text = "the call is malformed"; break;
   }
   reply(call, std::move(error), context);

@@ -17,6 +17,7 @@
 
 #include <array>
 #include <deque>
+#include <expected>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,6 +25,7 @@
 
 #include "io/ports/time.h"
 #include "node/admission.h"
+#include "node/cluster/coordinator.h"
 #include "node/effects.h"
 #include "node/journal/journal.h"
 #include "node/journal/tables.h"
@@ -68,7 +70,9 @@ struct Context {
 
 class Group {
  public:
-  Group(GroupId id, const GroupOptions& options, const raft::Recovered& recovered);
+  // The cluster's group gets a coordinator.
+  Group(GroupId id, const GroupOptions& options, const raft::Recovered& recovered,
+        std::optional<cluster::Coordinator> coordinator = std::nullopt);
 
   // Reads the whole log once: applies what is committed, verifies the rest. Until replayed() nothing else happens.
   void replay(Context& context);
@@ -81,6 +85,11 @@ class Group {
   void on_feed(io::CallId call, const FeedCall& feed, Context& context);
   void on_lookup(io::CallId call, const TransactionCall& wanted, Context& context);
   void on_high_water(io::CallId call, const HighWaterCall& wanted, Context& context);
+  // A call to a partition that is not here: there is none, or this node has not heard of it yet. Whoever leads the cluster's
+  // group knows. Requires a coordinator.
+  void on_unknown_partition(io::CallId call, GroupId partition, Context& context);
+  // Calls about partitions and reader groups. Requires a coordinator.
+  void on_cluster_call(io::CallId call, const ClientCall& body, Context& context);
   void on_cancelled(io::CallId call);
   // A result that belongs to DiskOwner::reader and to one of this group's reads; false if it is not ours.
   bool on_read(const io::DiskResult& result, Context& context);
@@ -88,12 +97,15 @@ class Group {
   // journal forms batches; true if anything happened.
   bool pump(Context& context);
   void on_disk_failed(Context& context);
+  // Hands leadership to another voter, if this node leads (raft::Transfer).
+  void transfer(NodeId target, Context& context);
 
   // When pump() must be called again at the latest.
   io::Instant deadline() const;
   const raft::Core& core() const { return core_; }
   GroupId id() const { return id_; }
   const log::LogState& state() const { return state_; }
+  const std::optional<cluster::Coordinator>& coordinator() const { return coordinator_; }
   GroupStatus status() const;
   // Who may join the queue of appends, and how many stand in it.
   const Admission& admission() const { return admission_; }
@@ -129,7 +141,9 @@ class Group {
   };
   struct WaitingRead {
     io::CallId call;
-    Index index;
+    GroupId partition;                   // whether there is such a one; 0: that is not the question
+    std::optional<ClientCall> question;  // for the coordinator; neither: asks for the high-water mark
+    Index index;                         // to be applied first
   };
   struct ReadInFlight {
     Index first;
@@ -181,7 +195,12 @@ class Group {
 
   // -- appends
   bool leads() const;
+  bool may_propose(const Context& context) const;
+  void take_over(const Context& context);
   bool propose(Context& context);
+  bool propose_commands(Context& context);
+  void propose_entry(EntryKind kind, journal::Body body, Context& context);
+  void reply_all(cluster::Answers answers, Context& context) const;
   void enqueue(QueuedCall queued, Context& context);
   bool refuses(const QueuedCall& queued, Context& context) const;
   void admit(const QueuedCall& queued, Proposal& proposal, Context& context);
@@ -200,6 +219,7 @@ class Group {
   void trim_read_cache();
   void want(Index index, Context& context);
   bool apply(Context& context);
+  std::expected<void, std::string_view> apply_commands(std::span<const std::byte> payload);
   bool retry_sends(Context& context);
   bool fill(PeerMessage& message, Context& context);
 
@@ -210,7 +230,9 @@ class Group {
   bool answer_matches(WaitingFeed& waiting, Context& context);
   bool answer_lookups(Context& context);
   bool answer_lookup(const WaitingLookup& waiting, Context& context);
+  void start_read(const WaitingRead& read, Context& context);
   bool answer_reads(Context& context);
+  void answer_read(const WaitingRead& read, Context& context);
 
   void reply(io::CallId call, ClientReply body, Context& context) const;
   void refuse(io::CallId call, ErrorCode code, Context& context, std::uint64_t limit = 0) const;
@@ -222,6 +244,7 @@ class Group {
   GroupOptions options_;
   raft::Core core_;
   log::LogState state_;
+  std::optional<cluster::Coordinator> coordinator_;
   raft::Output effects_;
   std::array<io::Instant, raft::kTimers> deadlines_;
   std::uint64_t elections_timed_ = 0;
@@ -256,7 +279,7 @@ class Group {
   std::deque<WaitingFeed> feeds_;
   io::Instant feed_deadline_ = io::kNever;
   std::deque<WaitingLookup> lookups_;
-  std::map<std::uint64_t, io::CallId> read_contexts_;
+  std::map<std::uint64_t, WaitingRead> read_contexts_;
   std::uint64_t last_read_context_ = 0;
   std::vector<WaitingRead> reads_ready_;
 

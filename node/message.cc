@@ -16,8 +16,27 @@ const char* name_of(ErrorCode code) {
     case ErrorCode::unavailable: return "Unavailable";
     case ErrorCode::deadline_exceeded: return "DeadlineExceeded";
     case ErrorCode::malformed: return "Malformed";
+    case ErrorCode::no_such_reader_group: return "NoSuchReaderGroup";
   }
   return "?";
+}
+
+namespace {
+
+std::optional<GroupId> group_of(const StatusCall&) { return std::nullopt; }
+std::optional<GroupId> group_of(const CreatePartitionsCall&) { return kClusterGroup; }
+std::optional<GroupId> group_of(const ReaderGroupCall&) { return kClusterGroup; }
+std::optional<GroupId> group_of(const ReaderGroupsCall&) { return kClusterGroup; }
+std::optional<GroupId> group_of(const RemoveReaderGroupCall&) { return kClusterGroup; }
+template <class Call>
+std::optional<GroupId> group_of(const Call& call) {
+  return call.group;
+}
+
+}  // namespace
+
+std::optional<GroupId> group_of(const ClientCall& call) {
+  return std::visit([](const auto& body) { return group_of(body); }, call);
 }
 
 const char* name_of(RefusalCode code) {

@@ -27,16 +27,11 @@ io::Rights rights_for(const ClientCall& call) {
   if (std::holds_alternative<AppendCall>(call) || std::holds_alternative<ResolveCall>(call)) {
     return io::Rights::append;
   }
+  if (std::holds_alternative<CreatePartitionsCall>(call) ||
+      std::holds_alternative<RemoveReaderGroupCall>(call)) {
+    return io::Rights::admin;
+  }
   return io::Rights::read;
-}
-
-std::optional<GroupId> group_of(const ClientCall& call) {
-  if (const auto* append = std::get_if<AppendCall>(&call)) return append->group;
-  if (const auto* feed = std::get_if<FeedCall>(&call)) return feed->group;
-  if (const auto* wanted = std::get_if<HighWaterCall>(&call)) return wanted->group;
-  if (const auto* resolve = std::get_if<ResolveCall>(&call)) return resolve->group;
-  if (const auto* lookup = std::get_if<TransactionCall>(&call)) return lookup->group;
-  return std::nullopt;
 }
 
 CallError error_of(ErrorCode code, std::string text) {
@@ -127,20 +122,79 @@ void Node::continue_boot(const io::Now& now, Effects& out) {
   std::map<GroupId, journal::GroupLog> logs;
   for (const auto& [id, group_log] : recovered->groups) logs[id].entries = group_log.entries;
   journal_.emplace(options_.journal, stamp_, std::move(*recovered));
+  while (manifest_->groups().contains(GroupId(creating_ + 1))) ++creating_;
   for (const auto& [id, in_manifest] : manifest_->groups()) {
-    if (id.value != groups_.size() + 1)
+    std::vector<EntryIdentity>& log = logs[id].entries;
+    if (id.value <= creating_) {
+      add_group(in_manifest, std::move(log));
+    } else if (!log.empty() || hard_states_->get(id) != HardState()) {
       return halt("the manifest skips a group: restore the node from its peers", out);
-    raft::Recovered state;
-    state.hard_state = hard_states_->get(id);
-    state.configuration = in_manifest.configuration;
-    state.log = std::move(logs[id].entries);
-    state.commit = in_manifest.commit;
-    GroupOptions options = options_.group;
-    options.raft.self = stamp_.node;
-    options.raft.incarnation = stamp_.incarnation;
-    groups_.push_back(std::make_unique<Group>(id, options, std::move(state)));
+    }  // else a crash came while it was created: the cluster's log has it created again
   }
   manifest_at_ = now.monotonic + options_.manifest_interval;
+  balance_.emplace(stamp_.node, options_.balance_interval);
+}
+
+void Node::add_group(const journal::GroupManifest& group, std::vector<EntryIdentity> log) {
+  raft::Recovered state;
+  state.hard_state = hard_states_->get(group.group);
+  state.configuration = group.configuration;
+  state.log = std::move(log);
+  state.commit = group.commit;
+  GroupOptions options = options_.group;
+  options.raft.self = stamp_.node;
+  options.raft.incarnation = stamp_.incarnation;
+  std::optional<cluster::Coordinator> coordinator;
+  if (group.group == kClusterGroup) {
+    coordinator.emplace(creating_, journal::groups_max(options_.journal, group.configuration));
+  }
+  groups_.push_back(std::make_unique<Group>(group.group, options, std::move(state), std::move(coordinator)));
+}
+
+// What the cluster's log says there is more.
+void Node::create_groups(Effects& out) {
+  if (groups_.empty() || !groups_.front()->replayed()) return;
+  const cluster::Coordinator& coordinator = *groups_.front()->coordinator();
+  for (; creating_ < coordinator.state().partitions(); ++creating_) {
+    const GroupId id(creating_ + 1);
+    const raft::Configuration* configuration = coordinator.state().configuration_of(id);
+    if (configuration == nullptr) {
+      return halt("the cluster had more partitions from the start than this node's directory: make it anew",
+                  out);
+    }
+    if (out.wants_notes) out.notes.push_back(NoteMark{"node.partition_created"});
+    creating_saved_ = manifest_->update({id, Index(1), Index(), *configuration});
+  }
+  if (creating_ == groups_.size()) return;
+  manifest_->pump(out.disk);
+  if (manifest_->saved() < creating_saved_) return;
+  while (groups_.size() < creating_) {
+    add_group(manifest_->groups().at(GroupId(static_cast<std::uint32_t>(groups_.size() + 1))), {});
+  }
+}
+
+void Node::balance(const io::Now& now, Effects& out) {
+  if (groups_.size() < 2 || !serving_) return;
+  if (balance_->due() == io::kNever) balance_->start(now.monotonic);
+  if (balance_->due() > now.monotonic) return;
+  std::vector<LeadershipView> views;
+  for (const auto& group : groups_) {
+    const raft::Core& core = group->core();
+    LeadershipView view{group->id(), core.leader(), core.transfer_target() != NodeId(), {}};
+    if (core.role() == Role::leader) {
+      view.leader = stamp_.node;
+      for (const auto& [node, progress] : core.progress()) {
+        const bool able = progress.recently_active && progress.match >= core.commit();
+        if (able && core.configuration().is_voter(node)) view.can_lead.push_back(node);
+      }
+    }
+    views.push_back(std::move(view));
+  }
+  Context shared = context(now, out);
+  for (const Handover& handover : balance_->decide(views, now.monotonic)) {
+    if (out.wants_notes) out.notes.push_back(NoteMark{"node.hands_over"});
+    find(handover.group)->transfer(handover.to, shared);
+  }
 }
 
 // What the disk of an earlier life told.
@@ -186,6 +240,11 @@ void Node::on_batch(const ReceivedParcel& received, Context& context) {
   }
   for (const PeerMessage& message : received.parcel.get<PeerBatch>().messages) {
     Group* group = find(message.group);
+    if (group == nullptr && message.group.value > 0 && message.group.value <= kGroupsMax) {
+      // Created elsewhere already: its leader tries again.
+      if (context.out.wants_notes) context.out.notes.push_back(NoteMark{"node.partition_not_here_yet"});
+      continue;
+    }
     if (group == nullptr || !plausible(message)) {
       ++refused_;
       if (context.out.wants_notes) context.out.notes.push_back(NoteMark{"node.refused_message"});
@@ -221,17 +280,19 @@ void Node::on_request(const Request& request, Context& context) {
     context.out.replies.push_back({request.call, status()});
     return;
   }
-  Group* group = find(*group_of(call));
-  if (group == nullptr)
-    return refuse(ErrorCode::no_such_partition, "there is no such partition: see `reel status`");
-  if (const auto* append = std::get_if<AppendCall>(&call)) group->on_append(request.call, *append, context);
+  const GroupId wanted_group = *group_of(call);
+  Group* group = find(wanted_group);
+  if (group == nullptr) return groups_.front()->on_unknown_partition(request.call, wanted_group, context);
+  if (const auto* append = std::get_if<AppendCall>(&call))
+    return group->on_append(request.call, *append, context);
   if (const auto* resolve = std::get_if<ResolveCall>(&call))
-    group->on_resolve(request.call, *resolve, context);
-  if (const auto* feed = std::get_if<FeedCall>(&call)) group->on_feed(request.call, *feed, context);
+    return group->on_resolve(request.call, *resolve, context);
+  if (const auto* feed = std::get_if<FeedCall>(&call)) return group->on_feed(request.call, *feed, context);
   if (const auto* lookup = std::get_if<TransactionCall>(&call))
-    group->on_lookup(request.call, *lookup, context);
+    return group->on_lookup(request.call, *lookup, context);
   if (const auto* wanted = std::get_if<HighWaterCall>(&call))
-    group->on_high_water(request.call, *wanted, context);
+    return group->on_high_water(request.call, *wanted, context);
+  group->on_cluster_call(request.call, call, context);
 }
 
 // ---- the end of every step ----------------------------------------------------------------------------------------
@@ -240,6 +301,9 @@ void Node::on_request(const Request& request, Context& context) {
 void Node::settle(const io::Now& now, Effects& out) {
   if (!journal_) return;
   Context shared = context(now, out);
+  create_groups(out);
+  if (halted_) return;
+  balance(now, out);
   bool serving = true;
   for (auto& group : groups_) {
     while (group->pump(shared)) {
@@ -247,12 +311,14 @@ void Node::settle(const io::Now& now, Effects& out) {
     serving = serving && group->replayed();
   }
   serving_ = serving;
+  create_groups(out);
+  if (halted_) return;
   journal_->pump(out.disk);
   hard_states_->pump(out.disk);
   keep_tables(now, out);
   check_failures(out);
   merge_sends(out);
-  io::Instant next = std::min(mark_at_, manifest_at_);
+  io::Instant next = std::min({mark_at_, manifest_at_, balance_->due()});
   for (const auto& group : groups_) next = std::min(next, group->deadline());
   out.wake_at = next;
 }

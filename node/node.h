@@ -3,6 +3,10 @@
 //
 // Boot: hard states and manifest, then the journal's identities, then every group replays its log; only then do the
 // groups' timers start and clients get anything but `unavailable`.
+// Partitions. Those of the manifest boot with the node; more are created while it runs, when the cluster's log says so
+// (node/cluster): a new group takes part only when the manifest that names it is durable, so whatever a group wrote, the
+// next life knows of it. Several that a crash cut apart are made again from the log.
+//
 // After a failed write or sync, or damage to what was acknowledged, the node halts with one sentence (recovery by
 // restart); a halted node ignores every event.
 #pragma once
@@ -17,6 +21,7 @@
 #include "io/ports/parcel.h"
 #include "node/effects.h"
 #include "node/group.h"
+#include "node/leader_balance.h"
 
 namespace reel::node {
 
@@ -25,6 +30,8 @@ struct NodeOptions {
   GroupOptions group;
   io::Duration mark_delay = io::milliseconds(20);   // idle for this long: write the synced mark
   io::Duration manifest_interval = io::seconds(2);  // persist commit indexes at most this often
+  io::Duration balance_interval =
+      io::seconds(1);  // leader_balance.h; 0: leaders stay where elections put them
   std::string version = "0.1";
 };
 
@@ -81,6 +88,9 @@ class Node {
   void on_request_early(const Request& request, Effects& out) const;
   void continue_boot(const io::Now& now, Effects& out);
   void note_recovery(const journal::Recovered& recovered, Effects& out) const;
+  void add_group(const journal::GroupManifest& group, std::vector<EntryIdentity> log);
+  void create_groups(Effects& out);
+  void balance(const io::Now& now, Effects& out);
   void settle(const io::Now& now, Effects& out);
   void keep_tables(const io::Now& now, Effects& out);
   void merge_sends(Effects& out) const;
@@ -101,7 +111,10 @@ class Node {
   std::optional<journal::Recovery> recovery_;
   std::optional<journal::Journal> journal_;
   std::vector<std::unique_ptr<Group>> groups_;  // by id
-  Lsn marked_;                                  // durable() when the mark's delay began
+  std::uint32_t creating_ = 0;                  // groups up to here are written to the manifest
+  std::uint64_t creating_saved_ = 0;            // when its updates up to here are durable, they are there
+  std::optional<LeaderBalance> balance_;
+  Lsn marked_;  // durable() when the mark's delay began
   io::Instant mark_at_ = io::kNever;
   io::Instant manifest_at_ = io::kNever;
   std::uint64_t refused_ = 0;

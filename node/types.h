@@ -25,12 +25,21 @@ using Ticket =
     io::Strong<struct TicketTag>;         // names one durable operation of one core in one life; 0 is "none"
 using TxnId = io::Strong<struct TxnTag>;  // per partition 0, 1, 2, … without gaps (design.md §5)
 using Sequence = io::Strong<struct SequenceTag>;  // per session; the first request is 1, 0 is "none"
+// Rises whenever a partition of a reader group changes hands: a fencing token. The first is 1, 0 is "none".
+using Epoch = io::Strong<struct EpochTag>;
 
 // Drawn by the client at random; opened by its first append.
 struct SessionId {
   std::uint64_t high{};
   std::uint64_t low{};
   auto operator<=>(const SessionId&) const = default;
+};
+
+// A member of a reader group, drawn at random by each process that joins one; {0, 0} is "none".
+struct MemberId {
+  std::uint64_t high{};
+  std::uint64_t low{};
+  auto operator<=>(const MemberId&) const = default;
 };
 
 // A lock's key as it travels and is stored: 128 bits of it, keyed by the cluster (log::lock_key). Two keys that collide can
@@ -46,8 +55,11 @@ enum class EntryKind : std::uint8_t {
   empty = 0,          // a new leader's first entry (Raft §8)
   transactions = 1,   // one group-commit batch (node/log/record.h)
   configuration = 2,  // raft::Configuration, encoded; stored in full beside the identity too
+  cluster = 3,        // partitions and reader groups (node/cluster/commands.h); in kClusterGroup alone
 };
-inline constexpr EntryKind kEntryKindMax = EntryKind::configuration;
+inline constexpr EntryKind kEntryKindMax = EntryKind::cluster;
+// The group of partition 0, whose log also holds what concerns the cluster as a whole.
+inline constexpr GroupId kClusterGroup{1};
 
 // Raft's unit of order. Two logs that agree on an EntryId agree on everything before it (Log Matching, Raft §5.3).
 struct EntryId {
@@ -89,5 +101,10 @@ inline constexpr std::uint32_t kAppendEntriesMax = 1024;               // entrie
 inline constexpr std::uint32_t kAppendBytesMax = 8u << 20;             // payload bytes of one AppendRequest
 inline constexpr std::uint32_t kGroupsMax = 16384;                     // groups of one node
 inline constexpr std::uint32_t kVotersMax = 15;                        // voters of one configuration half
+inline constexpr std::uint32_t kReaderGroupsMax = 1024;                // reader groups of a cluster
+inline constexpr std::uint32_t kReaderGroupMembersMax = 1024;          // members of one reader group
+inline constexpr std::uint32_t kReaderGroupNameBytesMax = 128;
+// Partitions of all reader groups together.
+inline constexpr std::uint32_t kReaderSharesMax = 1u << 20;
 
 }  // namespace reel

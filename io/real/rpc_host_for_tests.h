@@ -35,6 +35,20 @@ inline ClientReply answer_to(const ClientCall& call) {
   if (const auto* high_water = std::get_if<HighWaterCall>(&call)) {
     return HighWaterResult{TxnId(high_water->group.value * 100 + (high_water->linearizable ? 1 : 0))};
   }
+  if (const auto* create = std::get_if<CreatePartitionsCall>(&call)) return PartitionsResult{create->total};
+  if (const auto* report = std::get_if<ReaderGroupCall>(&call)) {
+    ReaderGroupResult result;
+    result.members = static_cast<std::uint32_t>(report->verb);
+    result.partitions = static_cast<std::uint32_t>(report->name.size());
+    for (const ReaderProgress& progress : report->progress) {
+      result.shares.push_back({progress.group, progress.epoch, progress.next, progress.released});
+    }
+    return result;
+  }
+  if (const auto* wanted = std::get_if<ReaderGroupsCall>(&call)) {
+    return ReaderGroupsResult{{{wanted->name, {}, {}}}};
+  }
+  if (std::holds_alternative<RemoveReaderGroupCall>(call)) return ReaderGroupsResult{};
   if (const auto* resolve = std::get_if<ResolveCall>(&call)) {
     ResolveResult result;
     if (resolve->sequence.value % 2 == 0) {

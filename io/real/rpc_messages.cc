@@ -225,7 +225,7 @@ CallError read(schema::CallError::Reader from) {
   CallError error;
   const auto code = static_cast<std::uint16_t>(from.getCode());
   const bool known = code >= static_cast<std::uint16_t>(ErrorCode::not_leader) &&
-                     code <= static_cast<std::uint16_t>(ErrorCode::malformed);
+                     code <= static_cast<std::uint16_t>(kErrorCodeMax);
   // A newer server's error that we have no name for is at least not a success.
   error.code = known ? static_cast<ErrorCode>(code) : ErrorCode::unavailable;
   error.hint = NodeId(from.getHint());
@@ -306,6 +306,60 @@ std::expected<ResolveCall, CallError> read(schema::Partition::ResolveParams::Rea
   return call;
 }
 
+std::expected<std::string, CallError> read_name(capnp::Text::Reader from) {
+  if (from.size() > kReaderGroupNameBytesMax) {
+    return refuse_call(ErrorCode::too_large, kReaderGroupNameBytesMax,
+                       "the name of the reader group is too long");
+  }
+  return std::string(from.cStr(), from.size());
+}
+
+void write(schema::ReaderGroupReport::Builder to, const ReaderGroupCall& call) {
+  to.setName(capnp::Text::Reader(call.name.c_str(), call.name.size()));
+  to.setMemberHigh(call.member.high);
+  to.setMemberLow(call.member.low);
+  to.setVerb(static_cast<schema::ReaderGroupReport::Verb>(call.verb));
+  to.setPatienceNs(static_cast<std::uint64_t>(call.patience.ns));
+  auto list = to.initProgress(static_cast<unsigned>(call.progress.size()));
+  for (unsigned i = 0; i < list.size(); ++i) {
+    list[i].setPartition(partition_of(call.progress[i].group));
+    list[i].setEpoch(call.progress[i].epoch.value);
+    list[i].setNext(call.progress[i].next.value);
+    list[i].setReleased(call.progress[i].released);
+  }
+  to.setChecksum(wire::checksum_of(call));
+}
+
+std::expected<ReaderGroupCall, CallError> read(schema::ReaderGroupReport::Reader from) {
+  auto name = read_name(from.getName());
+  if (!name) return std::unexpected(name.error());
+  if (from.getProgress().size() > kReaderProgressMax) {
+    return refuse_call(ErrorCode::too_large, kReaderProgressMax, "the report is about too many partitions");
+  }
+  ReaderGroupCall call;
+  call.name = std::move(*name);
+  call.member.high = from.getMemberHigh();
+  call.member.low = from.getMemberLow();
+  const auto verb = static_cast<std::uint16_t>(from.getVerb());
+  if (verb > static_cast<std::uint16_t>(ReaderGroupCall::Verb::leave)) {
+    return refuse_call(ErrorCode::malformed, 0, "the report has an unknown verb");
+  }
+  call.verb = static_cast<ReaderGroupCall::Verb>(verb);
+  call.patience.ns = static_cast<std::int64_t>(std::min<std::uint64_t>(from.getPatienceNs(), INT64_MAX));
+  call.progress.reserve(from.getProgress().size());
+  for (const auto progress : from.getProgress()) {
+    call.progress.push_back({group_of(progress.getPartition()), Epoch(progress.getEpoch()),
+                             TxnId(progress.getNext()), progress.getReleased()});
+  }
+  if (wire::checksum_of(call) != from.getChecksum()) {
+    return refuse_call(ErrorCode::malformed, 0, "the report differs from its checksum: send it again");
+  }
+  if (auto verdict = wire::check(ClientCall(call)); !verdict) {
+    return refuse_call(ErrorCode::malformed, 0, verdict.error());
+  }
+  return call;
+}
+
 void write(schema::Reader::FeedParams::Builder to, const FeedCall& call) {
   to.setFrom(call.from.value);
   to.setCredit(call.bytes_max);
@@ -353,6 +407,13 @@ capnp::MessageSize size_hint(const ClientReply& reply) {
     }
   }
   if (const auto* status = std::get_if<StatusResult>(&reply)) words += 32 + status->groups.size() * 24;
+  if (const auto* shares = std::get_if<ReaderGroupResult>(&reply)) words += shares->shares.size() * 4;
+  if (const auto* groups = std::get_if<ReaderGroupsResult>(&reply)) {
+    for (const ReaderGroupStatus& group : groups->groups) {
+      words +=
+          8 + group.name.size() / sizeof(capnp::word) + group.members.size() * 3 + group.positions.size() * 7;
+    }
+  }
   return {words, 0};
 }
 
@@ -539,6 +600,84 @@ void write(schema::StatusResult::Builder to, const ClientReply& reply) {
   for (unsigned i = 0; i < groups.size(); ++i) write(groups[i], result->groups[i]);
 }
 
+void write(schema::PartitionsResult::Builder to, const ClientReply& reply) {
+  if (const auto* error = std::get_if<CallError>(&reply)) return write(to.initError(), *error);
+  const auto* result = std::get_if<PartitionsResult>(&reply);
+  REEL_CHECK(result != nullptr);
+  to.setTotal(result->total);
+}
+
+void write(schema::ReaderGroupResult::Builder to, const ClientReply& reply) {
+  if (const auto* error = std::get_if<CallError>(&reply)) return write(to.initError(), *error);
+  const auto* result = std::get_if<ReaderGroupResult>(&reply);
+  REEL_CHECK(result != nullptr);
+  auto out = to.initAssignment();
+  out.setMembers(result->members);
+  out.setPartitions(result->partitions);
+  auto shares = out.initShares(static_cast<unsigned>(result->shares.size()));
+  for (unsigned i = 0; i < shares.size(); ++i) {
+    shares[i].setPartition(partition_of(result->shares[i].group));
+    shares[i].setEpoch(result->shares[i].epoch.value);
+    shares[i].setNext(result->shares[i].next.value);
+    shares[i].setRevoked(result->shares[i].revoked);
+  }
+  out.setChecksum(wire::checksum_of(*result));
+}
+
+namespace {
+
+void write(schema::ReaderGroupsResult::Group::Builder to, const ReaderGroupStatus& group) {
+  to.setName(capnp::Text::Reader(group.name.c_str(), group.name.size()));
+  auto members = to.initMembers(static_cast<unsigned>(group.members.size()));
+  for (unsigned i = 0; i < members.size(); ++i) {
+    members[i].setHigh(group.members[i].member.high);
+    members[i].setLow(group.members[i].member.low);
+    members[i].setPatienceNs(static_cast<std::uint64_t>(group.members[i].patience.ns));
+  }
+  auto positions = to.initPositions(static_cast<unsigned>(group.positions.size()));
+  for (unsigned i = 0; i < positions.size(); ++i) {
+    const ReaderPosition& position = group.positions[i];
+    positions[i].setPartition(partition_of(position.group));
+    positions[i].setOwnerHigh(position.owner.high);
+    positions[i].setOwnerLow(position.owner.low);
+    positions[i].setHeirHigh(position.heir.high);
+    positions[i].setHeirLow(position.heir.low);
+    positions[i].setEpoch(position.epoch.value);
+    positions[i].setNext(position.next.value);
+  }
+}
+
+std::expected<ReaderGroupStatus, std::string> read(schema::ReaderGroupsResult::Group::Reader from) {
+  ReaderGroupStatus group;
+  if (from.getName().size() > kReaderGroupNameBytesMax) return refuse("name of a reader group is too long");
+  group.name = string_of(from.getName());
+  if (from.getMembers().size() > kReaderGroupMembersMax) return refuse("reader group has too many members");
+  for (const auto member : from.getMembers()) {
+    const std::uint64_t patience = std::min<std::uint64_t>(member.getPatienceNs(), INT64_MAX);
+    group.members.push_back(
+        {{member.getHigh(), member.getLow()}, io::Duration{static_cast<std::int64_t>(patience)}});
+  }
+  if (from.getPositions().size() > kGroupsMax) return refuse("reader group has too many partitions");
+  for (const auto position : from.getPositions()) {
+    group.positions.push_back({group_of(position.getPartition()),
+                               {position.getOwnerHigh(), position.getOwnerLow()},
+                               {position.getHeirHigh(), position.getHeirLow()},
+                               Epoch(position.getEpoch()),
+                               TxnId(position.getNext())});
+  }
+  return group;
+}
+
+}  // namespace
+
+void write(schema::ReaderGroupsResult::Builder to, const ClientReply& reply) {
+  if (const auto* error = std::get_if<CallError>(&reply)) return write(to.initError(), *error);
+  const auto* result = std::get_if<ReaderGroupsResult>(&reply);
+  REEL_CHECK(result != nullptr);
+  auto groups = to.initGroups(static_cast<unsigned>(result->groups.size()));
+  for (unsigned i = 0; i < groups.size(); ++i) write(groups[i], result->groups[i]);
+}
+
 namespace {
 
 ReadReply checked(ClientReply reply) {
@@ -649,6 +788,45 @@ ReadReply read(schema::HighWaterResult::Reader from) {
   if (from.isError()) return read(from.getError());
   if (!from.isHighWater()) return refuse("unknown answer to a high-water call");
   return HighWaterResult{TxnId(from.getHighWater())};
+}
+
+ReadReply read(schema::PartitionsResult::Reader from) {
+  if (from.isError()) return read(from.getError());
+  if (!from.isTotal()) return refuse("unknown answer to the creation of partitions");
+  return PartitionsResult{from.getTotal()};
+}
+
+ReadReply read(schema::ReaderGroupResult::Reader from) {
+  if (from.isError()) return read(from.getError());
+  if (!from.isAssignment()) return refuse("unknown answer to a report");
+  const auto assignment = from.getAssignment();
+  if (assignment.getShares().size() > kGroupsMax) return refuse("member has too many partitions");
+  ReaderGroupResult result;
+  result.members = assignment.getMembers();
+  result.partitions = assignment.getPartitions();
+  result.shares.reserve(assignment.getShares().size());
+  for (const auto share : assignment.getShares()) {
+    result.shares.push_back({group_of(share.getPartition()), Epoch(share.getEpoch()), TxnId(share.getNext()),
+                             share.getRevoked()});
+  }
+  if (wire::checksum_of(result) != assignment.getChecksum()) {
+    return refuse("assignment differs from its checksum");
+  }
+  return checked(std::move(result));
+}
+
+ReadReply read(schema::ReaderGroupsResult::Reader from) {
+  if (from.isError()) return read(from.getError());
+  if (!from.isGroups()) return refuse("unknown answer to a question for reader groups");
+  const auto groups = from.getGroups();
+  if (groups.size() > kReaderGroupsMax) return refuse("too many reader groups");
+  ReaderGroupsResult result;
+  for (const auto group : groups) {
+    auto value = read(group);
+    if (!value) return std::unexpected(value.error());
+    result.groups.push_back(std::move(*value));
+  }
+  return checked(std::move(result));
 }
 
 ReadReply read(schema::StatusResult::Reader from) {

@@ -56,6 +56,12 @@ void write(schema::Reader::FeedParams::Builder to, const FeedCall& call);
 // The call, or what to answer instead: Malformed. A credit above the limit counts as the limit.
 [[nodiscard]] std::expected<FeedCall, CallError> read(schema::Reader::FeedParams::Reader from, GroupId group);
 
+void write(schema::ReaderGroupReport::Builder to, const ReaderGroupCall& call);
+// The call, or what to answer instead: TooLarge or Malformed.
+[[nodiscard]] std::expected<ReaderGroupCall, CallError> read(schema::ReaderGroupReport::Reader from);
+// A name of a reader group, or what to answer instead.
+[[nodiscard]] std::expected<std::string, CallError> read_name(capnp::Text::Reader from);
+
 // The size of a reply's results, for the builder's first segment.
 [[nodiscard]] capnp::MessageSize size_hint(const ClientReply& reply);
 // A reply of another kind than the call asks for is a programmer error.
@@ -65,6 +71,9 @@ void write(schema::HighWaterResult::Builder to, const ClientReply& reply);
 void write(schema::StatusResult::Builder to, const ClientReply& reply);
 void write(schema::ResolveResult::Builder to, const ClientReply& reply);
 void write(schema::TransactionResult::Builder to, const ClientReply& reply);
+void write(schema::PartitionsResult::Builder to, const ClientReply& reply);
+void write(schema::ReaderGroupResult::Builder to, const ClientReply& reply);
+void write(schema::ReaderGroupsResult::Builder to, const ClientReply& reply);
 
 // An error here means that the server is at fault: as good as no answer.
 using ReadReply = std::expected<ClientReply, std::string>;
@@ -74,5 +83,8 @@ using ReadReply = std::expected<ClientReply, std::string>;
 [[nodiscard]] ReadReply read(schema::StatusResult::Reader from);
 [[nodiscard]] ReadReply read(schema::ResolveResult::Reader from);
 [[nodiscard]] ReadReply read(schema::TransactionResult::Reader from, const FrameMemory& memory);
+[[nodiscard]] ReadReply read(schema::PartitionsResult::Reader from);
+[[nodiscard]] ReadReply read(schema::ReaderGroupResult::Reader from);
+[[nodiscard]] ReadReply read(schema::ReaderGroupsResult::Reader from);
 
 }  // namespace reel::real

@@ -49,6 +49,12 @@ struct PartitionObjects {
   kj::Promise<void> asking_reader = nullptr;
 };
 
+struct AdminObject {
+  kj::Maybe<schema::Admin::Client> admin;
+  std::optional<CallError> refusal;
+  kj::Promise<void> asking = nullptr;
+};
+
 }  // namespace
 
 // A logged-in connection; without a connection the login was refused.
@@ -123,6 +129,10 @@ class RpcRemote::Target {
   kj::Promise<void> send(io::CallId id, const StatusCall& call);
   kj::Promise<void> send(io::CallId id, const ResolveCall& call);
   kj::Promise<void> send(io::CallId id, const TransactionCall& call);
+  kj::Promise<void> send(io::CallId id, const CreatePartitionsCall& call);
+  kj::Promise<void> send(io::CallId id, const ReaderGroupCall& call);
+  kj::Promise<void> send(io::CallId id, const ReaderGroupsCall& call);
+  kj::Promise<void> send(io::CallId id, const RemoveReaderGroupCall& call);
   // While connected.
   schema::Session::Client& session() {
     schema::Session::Client* held = nullptr;
@@ -132,8 +142,10 @@ class RpcRemote::Target {
   }
   schema::Partition::Client writer(GroupId group);
   schema::Reader::Client reader(GroupId group);
+  schema::Admin::Client admin();
   void answer(io::CallId id, ReadReply reply);
   void no_answer(io::CallId id, GroupId group, kj::Exception&& exception);
+  void no_admin(io::CallId id, kj::Exception&& exception);
 
   RpcRemote& remote_;
   Transport& transport_;
@@ -146,6 +158,7 @@ class RpcRemote::Target {
   kj::Own<RpcConnection> connection_;
   kj::Maybe<schema::Session::Client> session_;
   std::map<GroupId, PartitionObjects> partitions_;
+  AdminObject admin_;
   kj::Promise<void> life_ = nullptr;
 };
 
@@ -234,6 +247,7 @@ void RpcRemote::Target::lost(const std::string& why) {
   if (session_ == nullptr) ++failures_;
   last_error_ = why;
   partitions_.clear();
+  admin_ = AdminObject();
   session_ = nullptr;
   connection_ = nullptr;  // calls on it fail by themselves
   busy_ = false;
@@ -331,6 +345,59 @@ kj::Promise<void> RpcRemote::Target::send(io::CallId id, const TransactionCall& 
         answer(id, read(results, *memory));
       },
       [this, id, group = call.group](kj::Exception&& exception) { no_answer(id, group, kj::mv(exception)); });
+}
+
+schema::Admin::Client RpcRemote::Target::admin() {
+  KJ_IF_MAYBE (admin, admin_.admin) return *admin;
+  auto promise = session().adminRequest().send();
+  schema::Admin::Client client = promise.getAdmin();
+  admin_.asking = promise
+                      .then([this](auto&& answer) {
+                        if (answer.hasError()) admin_.refusal = read(answer.getError());
+                      })
+                      .eagerlyEvaluate([](kj::Exception&&) {});
+  admin_.admin = client;
+  return client;
+}
+
+kj::Promise<void> RpcRemote::Target::send(io::CallId id, const CreatePartitionsCall& call) {
+  auto request = admin().createPartitionsRequest();
+  request.setTotal(call.total);
+  return request.send().then([this, id](auto&& results) { answer(id, read(results)); },
+                             [this, id](kj::Exception&& exception) { no_admin(id, kj::mv(exception)); });
+}
+
+kj::Promise<void> RpcRemote::Target::send(io::CallId id, const RemoveReaderGroupCall& call) {
+  auto request = admin().removeReaderGroupRequest();
+  request.setName(capnp::Text::Reader(call.name.c_str(), call.name.size()));
+  return request.send().then(
+      [this, id](auto&& results) {
+        if (results.hasError()) return answer(id, ClientReply(read(results.getError())));
+        answer(id, ClientReply(ReaderGroupsResult{}));
+      },
+      [this, id](kj::Exception&& exception) { no_admin(id, kj::mv(exception)); });
+}
+
+kj::Promise<void> RpcRemote::Target::send(io::CallId id, const ReaderGroupCall& call) {
+  auto request = session().readerGroupRequest();
+  write(request.initReport(), call);
+  return request.send().then(
+      [this, id](auto&& results) { answer(id, read(results)); },
+      [this, id](kj::Exception&& exception) { no_answer(id, GroupId(0), kj::mv(exception)); });
+}
+
+kj::Promise<void> RpcRemote::Target::send(io::CallId id, const ReaderGroupsCall& call) {
+  auto request = session().readerGroupsRequest();
+  request.setName(capnp::Text::Reader(call.name.c_str(), call.name.size()));
+  return request.send().then(
+      [this, id](auto&& results) { answer(id, read(results)); },
+      [this, id](kj::Exception&& exception) { no_answer(id, GroupId(0), kj::mv(exception)); });
+}
+
+void RpcRemote::Target::no_admin(io::CallId id, kj::Exception&& exception) {
+  if (!admin_.refusal) return no_answer(id, GroupId(0), kj::mv(exception));
+  transport_.note_activity();
+  remote_.finish(id, wire::parcel(ClientReply(*admin_.refusal)));
 }
 
 void RpcRemote::Target::answer(io::CallId id, ReadReply reply) {

@@ -190,9 +190,32 @@ class RpcServer::ReadAndAppend final : public virtual schema::Partition::Server,
 
 class RpcServer::Admin final : public schema::Admin::Server {
  public:
-  explicit Admin(BackPointer back) : back_(std::move(back)) {}
+  Admin(BackPointer back, std::uint64_t inbound, io::Rights rights)
+      : back_(std::move(back)), inbound_(inbound), rights_(rights) {}
 
  protected:
+  kj::Promise<void> createPartitions(CreatePartitionsContext context) override {
+    context.allowCancellation();
+    const CreatePartitionsCall call{context.getParams().getTotal()};
+    return back_->get().call(inbound_, rights_, call, [context](const ClientReply& reply) mutable {
+      write(context.getResults(), reply);
+    });
+  }
+
+  kj::Promise<void> removeReaderGroup(RemoveReaderGroupContext context) override {
+    const auto name = read_name(context.getParams().getName());
+    if (!name) {
+      write(context.getResults().initError(), name.error());
+      return kj::READY_NOW;
+    }
+    context.allowCancellation();
+    return back_->get().call(inbound_, rights_, RemoveReaderGroupCall{*name},
+                             [context](const ClientReply& reply) mutable {
+                               const auto* error = std::get_if<CallError>(&reply);
+                               if (error != nullptr) write(context.getResults().initError(), *error);
+                             });
+  }
+
   kj::Promise<void> transport(TransportContext context) override {
     const TransportCounters& from = back_->get().transport_.counters();
     auto to = context.getResults().initCounters();
@@ -215,6 +238,8 @@ class RpcServer::Admin final : public schema::Admin::Server {
 
  private:
   BackPointer back_;
+  std::uint64_t inbound_;
+  io::Rights rights_;
 };
 
 class RpcServer::Session final : public schema::Session::Server {
@@ -250,13 +275,38 @@ class RpcServer::Session final : public schema::Session::Server {
     });
   }
 
+  kj::Promise<void> readerGroup(ReaderGroupContext context) override {
+    const auto call = read(context.getParams().getReport());
+    if (!call) {
+      write(context.getResults(), ClientReply(call.error()));
+      return kj::READY_NOW;
+    }
+    context.releaseParams();
+    context.allowCancellation();
+    return back_->get().call(inbound_, rights_, *call, [context](const ClientReply& reply) mutable {
+      write(context.getResults(size_hint(reply)), reply);
+    });
+  }
+
+  kj::Promise<void> readerGroups(ReaderGroupsContext context) override {
+    const auto name = read_name(context.getParams().getName());
+    if (!name) {
+      write(context.getResults(), ClientReply(name.error()));
+      return kj::READY_NOW;
+    }
+    context.allowCancellation();
+    return back_->get().call(
+        inbound_, rights_, ReaderGroupsCall{*name},
+        [context](const ClientReply& reply) mutable { write(context.getResults(size_hint(reply)), reply); });
+  }
+
   kj::Promise<void> admin(AdminContext context) override {
     if (!io::includes(rights_, io::Rights::admin)) {
       write(context.getResults().initError(),
             error_of(ErrorCode::unauthorized, "this token is not an operator's"));
       return kj::READY_NOW;
     }
-    context.getResults().setAdmin(kj::heap<Admin>(back_));
+    context.getResults().setAdmin(kj::heap<Admin>(back_, inbound_, rights_));
     return kj::READY_NOW;
   }
 

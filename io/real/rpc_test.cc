@@ -150,7 +150,8 @@ TEST_F(Rpc, EveryReplyIsCarried) {
   serve(server_options(NodeId(1)));
   host.service = nullptr;
   RpcRemote& calls = remote("operator");
-  const std::uint64_t which_call[] = {0, 0, 1, 2, 3, 4, 5};  // the call that each kind of reply answers
+  const std::uint64_t which_call[] = {0, 0, 1, 2, 3,
+                                      4, 5, 6, 7, 8};  // the call that each kind of reply answers
   static_assert(std::size(which_call) == std::variant_size_v<ClientReply>);
   std::uint64_t id = 0;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {

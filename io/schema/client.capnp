@@ -63,6 +63,104 @@ interface Session {
 
   admin @3 () -> (admin :Admin, error :CallError);
   # Unauthorized unless the token is an operator's.
+
+  readerGroup @4 (report :ReaderGroupReport) -> ReaderGroupResult;
+  # A member of a reader group says how far it has come, and hears which partitions are its. For any token that may
+  # read. Asked of the leader of partition 0 (else NotLeader with a hint).
+
+  readerGroups @5 (name :Text) -> ReaderGroupsResult;
+  # One reader group, or the names of all if `name` is empty. For any token that may read, at the same leader.
+}
+
+struct ReaderGroupReport {
+  # Reader groups share out the partitions among processes that read them together. The cluster keeps the members,
+  # who owns which partition, and how far the group has come in each: its *position*, the id before which all is done
+  # with. Each partition has one owner at most, and each member as many as any other, give or take one.
+  #
+  # A member reports about three times within its patience; who is silent for longer is out, and its partitions go to
+  # others. Then its reports get Expired; it may join again.
+  #
+  # An owner reads its partition from the position on (Reader.feed), and reports from time to time how far it has come.
+  # A report counts only from the owner and with the epoch in which it was given the partition, so whoever lost a
+  # partition cannot move its position any more. What was done and not reported is done again by the next owner; with a
+  # database, keep the position there, and take the group's only as a hint. A partition that another member waits for is
+  # `revoked`: finish what you have begun, report it with `released`, and read it no more. When your patience has passed it
+  # is taken from you.
+  #
+  # Reporting again is harmless, whatever became of the call before.
+
+  name @0 :Text;            # 1 to 128 of letters, digits and . _ - : /
+  memberHigh @1 :UInt64;    # the member: 128 bits that it draws at random, not zero
+  memberLow @2 :UInt64;
+  verb @3 :Verb;
+  patienceNs @4 :UInt64;    # of join: 100 ms to an hour
+  progress @5 :List(Progress);
+  checksum @6 :UInt64;
+  # XXH3 of the name, seeded with XXH3 of these words of 8 bytes: memberHigh, memberLow, verb, patienceNs; for each
+  # progress its partition, epoch, next, released (0 or 1). Malformed if it differs.
+
+  enum Verb {
+    report @0;
+    join @1;                # and be a member, if you are none
+    leave @2;               # and be none any more
+  }
+
+  struct Progress {
+    partition @0 :UInt32;
+    epoch @1 :UInt64;
+    next @2 :UInt64;        # all before is done with
+    released @3 :Bool;
+  }
+}
+
+struct ReaderGroupResult {
+  union {
+    assignment @0 :Assignment;
+    error @1 :CallError;    # Expired: not a member
+  }
+
+  struct Assignment {
+    members @0 :UInt32;     # of the group
+    partitions @1 :UInt32;  # of the cluster
+    shares @2 :List(Share);
+    checksum @3 :UInt64;
+    # XXH3 of these words of 8 bytes: members, partitions; for each share its partition, epoch, next, revoked (0 or 1).
+  }
+
+  struct Share {
+    # A partition that is the member's.
+    partition @0 :UInt32;
+    epoch @1 :UInt64;
+    next @2 :UInt64;        # the position
+    revoked @3 :Bool;
+  }
+}
+
+struct ReaderGroupsResult {
+  union {
+    groups @0 :List(Group); # without members and positions, unless one was asked for by name
+    error @1 :CallError;
+  }
+
+  struct Group {
+    name @0 :Text;
+    members @1 :List(Member);
+    positions @2 :List(Position);
+  }
+  struct Member {
+    high @0 :UInt64;
+    low @1 :UInt64;
+    patienceNs @2 :UInt64;
+  }
+  struct Position {
+    partition @0 :UInt32;
+    ownerHigh @1 :UInt64;   # 0, 0: nobody
+    ownerLow @2 :UInt64;
+    heirHigh @3 :UInt64;    # who waits for it
+    heirLow @4 :UInt64;
+    epoch @5 :UInt64;
+    next @6 :UInt64;
+  }
 }
 
 interface Reader {
@@ -339,12 +437,14 @@ enum ErrorCode {
   tooLarge @3;          # above `limit`, in the unit of what was limited
   outOfOrder @4;        # `limit` is the sequence to go on from
   expired @5;           # the session was dropped, or its window has passed this sequence: the outcome is
-                        # forgotten; `limit` is what AppendBatch.opened of a session drawn now may be
+                        # forgotten; `limit` is what AppendBatch.opened of a session drawn now may be.
+                        # Or the caller is no member of the reader group (any more)
   unauthorized @6;
-  noSuchPartition @7;
+  noSuchPartition @7;   # a node may not have heard yet of one that was created a moment ago
   unavailable @8;       # no leader, a failed disk, or starting up: try again, here or elsewhere
   deadlineExceeded @9;  # the outcome is unknown: repeat under the same sequences
   malformed @10;        # the caller is at fault
+  noSuchReaderGroup @11;
 }
 
 struct CallError {
@@ -410,6 +510,20 @@ interface Admin {
 
   transport @0 () -> (counters :TransportCounters);
   # What the node's network saw since its start.
+
+  createPartitions @1 (total :UInt32) -> PartitionsResult;
+  # The cluster has `total` partitions from now on, if it had fewer. Asked of the leader of partition 0. The new ones are
+  # there on the other nodes a moment later. Repeating it is harmless.
+
+  removeReaderGroup @2 (name :Text) -> (error :CallError);
+  # Forgets a reader group, its members and its positions. Asked of the leader of partition 0.
+}
+
+struct PartitionsResult {
+  union {
+    total @0 :UInt32;
+    error @1 :CallError;    # TooLarge: the nodes' tables have no room
+  }
 }
 
 struct TransportCounters {

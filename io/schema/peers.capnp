@@ -97,6 +97,7 @@ enum EntryKind {
   empty @0;                # a new leader's first entry (Raft §8)
   transactions @1;         # laid out as an entry of a feed: client.capnp, FeedBatch.entries
   configuration @2;        # members of the group (node/raft/quorum.h)
+  cluster @3;              # partitions and reader groups (node/cluster/commands.h)
 }
 
 struct Entry {

@@ -10,6 +10,11 @@
 //   4 status      nothing
 //   5 resolve     flags 1 burns nothing; u32 group, u64 session high, u64 session low, u64 opened, u64 sequence
 //   6 transaction u32 group, u64 id
+//   7 partitions  u32 total
+//   8 reader group  flags 0 report, 1 join, 2 leave; text name, u64 member high, u64 member low, u64 patience in ns,
+//                 u32 count, then progress: u32 group, u64 epoch, u64 next, u8 flags (1 released)
+//   9 reader groups  text name
+//  10 remove reader group  text name
 //
 //   reply
 //   1 error       u8 code, u64 hint, u64 retry_after in ns, u64 limit, text
@@ -26,6 +31,12 @@
 //                 u64 node, u64 match, u8 flags (1 connected)
 //   6 resolve     flags 1 committed, then its run, of one sequence; 2 undecided; else burned, then nothing
 //   7 transaction flags 1 found; u64 high water; found: a transaction as in feed
+//   8 partitions  u32 total
+//   9 reader group  u32 members, u32 partitions, u32 count, then shares: u32 group, u64 epoch, u64 next,
+//                 u8 flags (1 revoked)
+//  10 reader groups  u32 count, then groups: text name, u32 count, then members: u64 high, u64 low, u64 patience in ns;
+//                 u32 count, then positions: u32 group, u64 owner high, u64 low, u64 heir high, u64 low, u64 epoch,
+//                 u64 next
 //   A text is u32 size and that many bytes.
 #include <iterator>
 
@@ -44,6 +55,11 @@ constexpr std::size_t kFeedEntryBytes = 12;
 constexpr std::size_t kMatchBytes = 52;
 constexpr std::size_t kGroupBytes = 73;
 constexpr std::size_t kPeerBytes = 17;
+constexpr std::size_t kProgressBytes = 21;
+constexpr std::size_t kShareBytes = 21;
+constexpr std::size_t kReaderGroupBytes = 12;
+constexpr std::size_t kMemberBytes = 24;
+constexpr std::size_t kPositionBytes = 52;
 
 // ---- calls
 
@@ -55,6 +71,10 @@ std::uint8_t flags_of(const HighWaterCall& call) { return call.linearizable ? 1 
 std::uint8_t flags_of(const StatusCall&) { return 0; }
 std::uint8_t flags_of(const ResolveCall& call) { return call.burn ? 0 : 1; }
 std::uint8_t flags_of(const TransactionCall&) { return 0; }
+std::uint8_t flags_of(const CreatePartitionsCall&) { return 0; }
+std::uint8_t flags_of(const ReaderGroupCall& call) { return static_cast<std::uint8_t>(call.verb); }
+std::uint8_t flags_of(const ReaderGroupsCall&) { return 0; }
+std::uint8_t flags_of(const RemoveReaderGroupCall&) { return 0; }
 
 void write_body(FieldWriter& out, const AppendCall& call) {
   out.u32(call.group.value);
@@ -95,6 +115,26 @@ void write_body(FieldWriter& out, const TransactionCall& call) {
   out.u32(call.group.value);
   out.u64(call.id.value);
 }
+
+void write_member(FieldWriter& out, const MemberId& member) {
+  out.u64(member.high);
+  out.u64(member.low);
+}
+void write_body(FieldWriter& out, const CreatePartitionsCall& call) { out.u32(call.total); }
+void write_body(FieldWriter& out, const ReaderGroupCall& call) {
+  out.text(call.name);
+  write_member(out, call.member);
+  out.u64(static_cast<std::uint64_t>(call.patience.ns));
+  out.u32(static_cast<std::uint32_t>(call.progress.size()));
+  for (const ReaderProgress& progress : call.progress) {
+    out.u32(progress.group.value);
+    out.u64(progress.epoch.value);
+    out.u64(progress.next.value);
+    out.u8(progress.released ? 1 : 0);
+  }
+}
+void write_body(FieldWriter& out, const ReaderGroupsCall& call) { out.text(call.name); }
+void write_body(FieldWriter& out, const RemoveReaderGroupCall& call) { out.text(call.name); }
 
 Bytes read_blob(FieldReader& in, std::uint32_t size_max) {
   const std::uint32_t size = in.u32();
@@ -155,8 +195,35 @@ TransactionCall read_transaction_call(FieldReader& in) {
   return call;
 }
 
+MemberId read_member(FieldReader& in) {
+  MemberId member;
+  member.high = in.u64();
+  member.low = in.u64();
+  return member;
+}
+
+ReaderGroupCall read_reader_group_call(FieldReader& in, std::uint8_t flags) {
+  ReaderGroupCall call;
+  if (flags > static_cast<std::uint8_t>(ReaderGroupCall::Verb::leave)) in.refuse("unknown flags");
+  call.verb = static_cast<ReaderGroupCall::Verb>(flags);
+  call.name = in.text();
+  call.member = read_member(in);
+  call.patience.ns = static_cast<std::int64_t>(in.u64());
+  const std::uint32_t count = in.count(kReaderProgressMax, kProgressBytes);
+  call.progress.reserve(count);
+  for (std::uint32_t i = 0; i < count && !in.failed(); ++i) {
+    ReaderProgress progress;
+    progress.group = GroupId(in.u32());
+    progress.epoch = Epoch(in.u64());
+    progress.next = TxnId(in.u64());
+    progress.released = in.flags(1) != 0;
+    call.progress.push_back(progress);
+  }
+  return call;
+}
+
 ClientCall read_call(FieldReader& in) {
-  constexpr std::uint8_t kFlags[] = {0, 1, 3, 1, 0, 1, 0};
+  constexpr std::uint8_t kFlags[] = {0, 1, 3, 1, 0, 1, 0, 0, 3, 0, 0};
   static_assert(std::size(kFlags) == std::variant_size_v<ClientCall> + 1);
   const std::uint8_t kind = in.u8();
   if (kind == 0 || kind > std::variant_size_v<ClientCall>) in.refuse("unknown call");
@@ -169,7 +236,11 @@ ClientCall read_call(FieldReader& in) {
     case 3: return HighWaterCall{GroupId(in.u32()), flags != 0};
     case 4: return StatusCall{};
     case 5: return read_resolve_call(in, flags);
-    default: return read_transaction_call(in);
+    case 6: return read_transaction_call(in);
+    case 7: return CreatePartitionsCall{in.u32()};
+    case 8: return read_reader_group_call(in, flags);
+    case 9: return ReaderGroupsCall{in.text()};
+    default: return RemoveReaderGroupCall{in.text()};
   }
 }
 
@@ -193,6 +264,20 @@ void add_body(io::Hasher& hasher, const ResolveCall& call) {
 void add_body(io::Hasher& hasher, const TransactionCall& call) {
   hasher.add(call.group.value).add(call.id.value);
 }
+void add_text(io::Hasher& hasher, const std::string& text) {
+  hasher.add(std::as_bytes(std::span(text.data(), text.size())));
+}
+void add_body(io::Hasher& hasher, const CreatePartitionsCall& call) { hasher.add(call.total); }
+void add_body(io::Hasher& hasher, const ReaderGroupCall& call) {
+  add_text(hasher, call.name);
+  hasher.add(call.member.high).add(call.member.low).add(static_cast<std::uint64_t>(call.patience.ns));
+  for (const ReaderProgress& progress : call.progress) {
+    hasher.add(progress.group.value).add(progress.epoch.value).add(progress.next.value);
+    hasher.add(progress.released ? 1 : 0);
+  }
+}
+void add_body(io::Hasher& hasher, const ReaderGroupsCall& call) { add_text(hasher, call.name); }
+void add_body(io::Hasher& hasher, const RemoveReaderGroupCall& call) { add_text(hasher, call.name); }
 
 // ---- replies
 
@@ -295,6 +380,38 @@ void write_body(FieldWriter& out, const StatusResult& result) {
   out.u64(result.durable.value);
   out.u32(static_cast<std::uint32_t>(result.groups.size()));
   for (const GroupStatus& group : result.groups) write_group(out, group);
+}
+
+void write_body(FieldWriter& out, const PartitionsResult& result) { out.u32(result.total); }
+void write_body(FieldWriter& out, const ReaderGroupResult& result) {
+  out.u32(result.members);
+  out.u32(result.partitions);
+  out.u32(static_cast<std::uint32_t>(result.shares.size()));
+  for (const ReaderShare& share : result.shares) {
+    out.u32(share.group.value);
+    out.u64(share.epoch.value);
+    out.u64(share.next.value);
+    out.u8(share.revoked ? 1 : 0);
+  }
+}
+void write_body(FieldWriter& out, const ReaderGroupsResult& result) {
+  out.u32(static_cast<std::uint32_t>(result.groups.size()));
+  for (const ReaderGroupStatus& group : result.groups) {
+    out.text(group.name);
+    out.u32(static_cast<std::uint32_t>(group.members.size()));
+    for (const ReaderMember& member : group.members) {
+      write_member(out, member.member);
+      out.u64(static_cast<std::uint64_t>(member.patience.ns));
+    }
+    out.u32(static_cast<std::uint32_t>(group.positions.size()));
+    for (const ReaderPosition& position : group.positions) {
+      out.u32(position.group.value);
+      write_member(out, position.owner);
+      write_member(out, position.heir);
+      out.u64(position.epoch.value);
+      out.u64(position.next.value);
+    }
+  }
 }
 
 CallError read_error(FieldReader& in) {
@@ -420,8 +537,60 @@ StatusResult read_status(FieldReader& in, std::uint8_t flags) {
   return result;
 }
 
+ReaderGroupResult read_reader_group_result(FieldReader& in) {
+  ReaderGroupResult result;
+  result.members = in.u32();
+  result.partitions = in.u32();
+  const std::uint32_t count = in.count(kGroupsMax, kShareBytes);
+  result.shares.reserve(count);
+  for (std::uint32_t i = 0; i < count && !in.failed(); ++i) {
+    ReaderShare share;
+    share.group = GroupId(in.u32());
+    share.epoch = Epoch(in.u64());
+    share.next = TxnId(in.u64());
+    share.revoked = in.flags(1) != 0;
+    result.shares.push_back(share);
+  }
+  return result;
+}
+
+ReaderGroupStatus read_reader_group_status(FieldReader& in) {
+  ReaderGroupStatus group;
+  group.name = in.text();
+  const std::uint32_t members = in.count(kReaderGroupMembersMax, kMemberBytes);
+  group.members.reserve(members);
+  for (std::uint32_t i = 0; i < members && !in.failed(); ++i) {
+    ReaderMember member;
+    member.member = read_member(in);
+    member.patience.ns = static_cast<std::int64_t>(in.u64());
+    group.members.push_back(member);
+  }
+  const std::uint32_t positions = in.count(kGroupsMax, kPositionBytes);
+  group.positions.reserve(positions);
+  for (std::uint32_t i = 0; i < positions && !in.failed(); ++i) {
+    ReaderPosition position;
+    position.group = GroupId(in.u32());
+    position.owner = read_member(in);
+    position.heir = read_member(in);
+    position.epoch = Epoch(in.u64());
+    position.next = TxnId(in.u64());
+    group.positions.push_back(position);
+  }
+  return group;
+}
+
+ReaderGroupsResult read_reader_groups_result(FieldReader& in) {
+  ReaderGroupsResult result;
+  const std::uint32_t count = in.count(kReaderGroupsMax, kReaderGroupBytes);
+  result.groups.reserve(count);
+  for (std::uint32_t i = 0; i < count && !in.failed(); ++i) {
+    result.groups.push_back(read_reader_group_status(in));
+  }
+  return result;
+}
+
 ClientReply read_reply(FieldReader& in) {
-  constexpr std::uint8_t kFlags[] = {0, 0, 0, 1, 0, 1, 3, 1};
+  constexpr std::uint8_t kFlags[] = {0, 0, 0, 1, 0, 1, 3, 1, 0, 0, 0};
   static_assert(std::size(kFlags) == std::variant_size_v<ClientReply> + 1);
   const std::uint8_t kind = in.u8();
   if (kind == 0 || kind > std::variant_size_v<ClientReply>) in.refuse("unknown reply");
@@ -435,12 +604,11 @@ ClientReply read_reply(FieldReader& in) {
     case 4: return HighWaterResult{TxnId(in.u64())};
     case 5: return read_status(in, flags);
     case 6: return read_resolve_result(in, flags);
-    default: return read_transaction_result(in, flags);
+    case 7: return read_transaction_result(in, flags);
+    case 8: return PartitionsResult{in.u32()};
+    case 9: return read_reader_group_result(in);
+    default: return read_reader_groups_result(in);
   }
-}
-
-void add_text(io::Hasher& hasher, const std::string& text) {
-  hasher.add(std::as_bytes(std::span(text.data(), text.size())));
 }
 
 void add_body(io::Hasher& hasher, const CallError& error) {
@@ -496,6 +664,32 @@ void add_body(io::Hasher& hasher, const StatusResult& result) {
   for (const GroupStatus& group : result.groups) add_body(hasher, group);
 }
 
+void add_body(io::Hasher& hasher, const PartitionsResult& result) { hasher.add(result.total); }
+void add_body(io::Hasher& hasher, const ReaderGroupResult& result) {
+  hasher.add(result.members).add(result.partitions).add(result.shares.size());
+  for (const ReaderShare& share : result.shares) {
+    hasher.add(share.group.value).add(share.epoch.value).add(share.next.value).add(share.revoked ? 1 : 0);
+  }
+}
+void add_body(io::Hasher& hasher, const ReaderGroupsResult& result) {
+  hasher.add(result.groups.size());
+  for (const ReaderGroupStatus& group : result.groups) {
+    add_text(hasher, group.name);
+    hasher.add(group.members.size()).add(group.positions.size());
+    for (const ReaderMember& member : group.members) {
+      hasher.add(member.member.high).add(member.member.low);
+      hasher.add(static_cast<std::uint64_t>(member.patience.ns));
+    }
+    for (const ReaderPosition& position : group.positions) {
+      hasher.add(position.group.value).add(position.owner.high).add(position.owner.low);
+      hasher.add(position.heir.high)
+          .add(position.heir.low)
+          .add(position.epoch.value)
+          .add(position.next.value);
+    }
+  }
+}
+
 // ---- both
 
 template <class Message>
@@ -525,8 +719,13 @@ std::uint64_t digest_of(const Message& message) {
 }
 
 std::size_t size_of(const ClientCall& call) {
-  const auto* append = std::get_if<AppendCall>(&call);
-  return kFrameHeaderBytes + (append == nullptr ? 32 : 60 + append->block.size());
+  if (const auto* append = std::get_if<AppendCall>(&call)) {
+    return kFrameHeaderBytes + 60 + append->block.size();
+  }
+  if (const auto* report = std::get_if<ReaderGroupCall>(&call)) {
+    return kFrameHeaderBytes + 40 + report->name.size() + report->progress.size() * kProgressBytes;
+  }
+  return kFrameHeaderBytes + 32;
 }
 
 std::size_t size_of(const ClientReply& reply) {
@@ -543,6 +742,14 @@ std::size_t size_of(const ClientReply& reply) {
   }
   if (const auto* status = std::get_if<StatusResult>(&reply))
     bytes += 64 + status->groups.size() * kGroupBytes;
+  if (const auto* shares = std::get_if<ReaderGroupResult>(&reply))
+    bytes += shares->shares.size() * kShareBytes;
+  if (const auto* groups = std::get_if<ReaderGroupsResult>(&reply)) {
+    for (const ReaderGroupStatus& group : groups->groups) {
+      bytes += kReaderGroupBytes + group.name.size() + group.members.size() * kMemberBytes +
+               group.positions.size() * kPositionBytes;
+    }
+  }
   return bytes;
 }
 
@@ -583,6 +790,35 @@ std::uint64_t checksum_of(const AppendCall& call) {
   scalars.u64(call.first.value);
   scalars.u64(call.ordered ? 1 : 0);
   return io::digest64(call.block.span(), io::digest64(scalars.fields(), call.opened.value));
+}
+
+std::uint64_t checksum_of(const ReaderGroupCall& call) {
+  FieldWriter words;
+  words.u64(call.member.high);
+  words.u64(call.member.low);
+  words.u64(static_cast<std::uint64_t>(call.verb));
+  words.u64(static_cast<std::uint64_t>(call.patience.ns));
+  for (const ReaderProgress& progress : call.progress) {
+    words.u64(progress.group.value - 1);
+    words.u64(progress.epoch.value);
+    words.u64(progress.next.value);
+    words.u64(progress.released ? 1 : 0);
+  }
+  return io::digest64(std::as_bytes(std::span(call.name.data(), call.name.size())),
+                      io::digest64(words.fields()));
+}
+
+std::uint64_t checksum_of(const ReaderGroupResult& result) {
+  FieldWriter words;
+  words.u64(result.members);
+  words.u64(result.partitions);
+  for (const ReaderShare& share : result.shares) {
+    words.u64(share.group.value - 1);
+    words.u64(share.epoch.value);
+    words.u64(share.next.value);
+    words.u64(share.revoked ? 1 : 0);
+  }
+  return io::digest64(words.fields());
 }
 
 std::uint64_t checksum_of(const FeedResult& result) {

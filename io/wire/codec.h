@@ -44,6 +44,9 @@ extern const io::ParcelCodec kClientReplyCodec;
 [[nodiscard]] std::uint64_t checksum_of(const PeerMessage& message, std::uint64_t seed);
 // client.capnp, AppendBatch.checksum.
 [[nodiscard]] std::uint64_t checksum_of(const AppendCall& call);
+// client.capnp, ReaderGroupReport.checksum and Assignment.checksum.
+[[nodiscard]] std::uint64_t checksum_of(const ReaderGroupCall& call);
+[[nodiscard]] std::uint64_t checksum_of(const ReaderGroupResult& result);
 // client.capnp, FeedBatch.checksum, or MatchBatch.checksum if there is a `next`.
 [[nodiscard]] std::uint64_t checksum_of(const FeedResult& result);
 // client.capnp, Transaction; `seed` being the sum so far. TransactionResult.checksum.

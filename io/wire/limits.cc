@@ -50,10 +50,26 @@ Verdict check_call(const ResolveCall& call) {
 }
 
 Verdict check_call(const TransactionCall&) { return {}; }
+Verdict check_call(const CreatePartitionsCall&) { return {}; }
+
+// Which names are legal is for the receiver to say; here it is only short.
+Verdict check_name(const std::string& name) {
+  if (name.size() > kReaderGroupNameBytesMax) return refuse("name of a reader group is longer than allowed");
+  return {};
+}
+Verdict check_call(const ReaderGroupCall& call) {
+  if (call.patience.ns < 0) return refuse("member has a negative patience");
+  if (call.progress.size() > kReaderProgressMax) return refuse("report is about too many partitions");
+  for (const ReaderProgress& progress : call.progress) {
+    if (progress.next.value > kCounterMax) return refuse("report has an impossible position");
+  }
+  return check_name(call.name);
+}
+Verdict check_call(const ReaderGroupsCall& call) { return check_name(call.name); }
+Verdict check_call(const RemoveReaderGroupCall& call) { return check_name(call.name); }
 
 Verdict check_reply(const CallError& error) {
-  if (error.code < ErrorCode::not_leader || error.code > ErrorCode::malformed)
-    return refuse("unknown error code");
+  if (error.code < ErrorCode::not_leader || error.code > kErrorCodeMax) return refuse("unknown error code");
   return {};
 }
 
@@ -116,6 +132,22 @@ Verdict check_reply(const TransactionResult& result) {
 }
 
 Verdict check_reply(const HighWaterResult&) { return {}; }
+Verdict check_reply(const PartitionsResult&) { return {}; }
+
+Verdict check_reply(const ReaderGroupResult& result) {
+  if (result.shares.size() > kGroupsMax) return refuse("member has too many partitions");
+  return {};
+}
+
+Verdict check_reply(const ReaderGroupsResult& result) {
+  if (result.groups.size() > kReaderGroupsMax) return refuse("too many reader groups");
+  for (const ReaderGroupStatus& group : result.groups) {
+    if (const Verdict name = check_name(group.name); !name) return name;
+    if (group.members.size() > kReaderGroupMembersMax) return refuse("reader group has too many members");
+    if (group.positions.size() > kGroupsMax) return refuse("reader group has too many partitions");
+  }
+  return {};
+}
 
 Verdict check_reply(const StatusResult& result) {
   if (result.groups.size() > kGroupsMax) return refuse("status has too many groups");

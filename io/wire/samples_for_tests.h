@@ -109,6 +109,20 @@ inline PeerBatch sample_batch(std::uint64_t seed) {
   return batch;
 }
 
+inline std::string sample_name(Draw& draw) {
+  std::string name;
+  for (std::uint64_t left = 1 + draw.below(9); left > 0; --left)
+    name += static_cast<char>('a' + draw.below(26));
+  return name;
+}
+
+inline MemberId sample_member(Draw& draw) {
+  MemberId member;
+  member.high = draw.u64();
+  member.low = draw.u64();
+  return member;
+}
+
 inline ClientCall sample_call(std::uint64_t seed, std::uint64_t which) {
   Draw draw(seed);
   const GroupId group(static_cast<std::uint32_t>(1 + draw.below(9)));
@@ -150,6 +164,25 @@ inline ClientCall sample_call(std::uint64_t seed, std::uint64_t which) {
       call.id = TxnId(draw.u64());
       return call;
     }
+    case 6: return CreatePartitionsCall{static_cast<std::uint32_t>(draw.u64())};
+    case 7: {
+      ReaderGroupCall call;
+      call.name = sample_name(draw);
+      call.member = sample_member(draw);
+      call.verb = static_cast<ReaderGroupCall::Verb>(draw.below(3));
+      call.patience = io::milliseconds(static_cast<std::int64_t>(draw.below(5000)));
+      for (std::uint64_t left = draw.below(5); left > 0; --left) {
+        ReaderProgress progress;
+        progress.group = GroupId(static_cast<std::uint32_t>(1 + draw.below(100)));
+        progress.epoch = Epoch(draw.u64());
+        progress.next = TxnId(draw.below(1u << 20));
+        progress.released = draw.flag();
+        call.progress.push_back(progress);
+      }
+      return call;
+    }
+    case 8: return ReaderGroupsCall{draw.flag() ? sample_name(draw) : ""};
+    case 9: return RemoveReaderGroupCall{sample_name(draw)};
     default: {
       ResolveCall call;
       call.group = group;
@@ -249,12 +282,48 @@ inline Refusal sample_refusal(Draw& draw) {
   return refusal;
 }
 
+inline ReaderGroupResult sample_shares(Draw& draw) {
+  ReaderGroupResult result;
+  result.members = static_cast<std::uint32_t>(draw.u64());
+  result.partitions = static_cast<std::uint32_t>(draw.u64());
+  for (std::uint64_t left = draw.below(5); left > 0; --left) {
+    ReaderShare share;
+    share.group = GroupId(static_cast<std::uint32_t>(1 + draw.below(100)));
+    share.epoch = Epoch(draw.u64());
+    share.next = TxnId(draw.u64());
+    share.revoked = draw.flag();
+    result.shares.push_back(share);
+  }
+  return result;
+}
+
+inline ReaderGroupStatus sample_reader_group(Draw& draw) {
+  ReaderGroupStatus group;
+  group.name = sample_name(draw);
+  for (std::uint64_t left = draw.below(4); left > 0; --left) {
+    ReaderMember member;
+    member.member = sample_member(draw);
+    member.patience = io::milliseconds(static_cast<std::int64_t>(draw.below(5000)));
+    group.members.push_back(member);
+  }
+  for (std::uint64_t left = draw.below(4); left > 0; --left) {
+    ReaderPosition position;
+    position.group = GroupId(static_cast<std::uint32_t>(1 + draw.below(100)));
+    position.owner = sample_member(draw);
+    position.heir = sample_member(draw);
+    position.epoch = Epoch(draw.u64());
+    position.next = TxnId(draw.u64());
+    group.positions.push_back(position);
+  }
+  return group;
+}
+
 inline ClientReply sample_reply(std::uint64_t seed, std::uint64_t which) {
   Draw draw(seed);
   switch (which) {
     case 0: {
       CallError error;
-      error.code = static_cast<ErrorCode>(1 + draw.below(10));
+      error.code = static_cast<ErrorCode>(1 + draw.below(11));
       error.hint = NodeId(draw.u64());
       error.retry_after.ns = static_cast<std::int64_t>(draw.u64());
       error.limit = draw.u64();
@@ -279,6 +348,15 @@ inline ClientReply sample_reply(std::uint64_t seed, std::uint64_t which) {
       TransactionResult result;
       result.high_water = TxnId(draw.u64());
       if (draw.flag()) result.transaction = sample_committed(draw, TxnId(draw.u64()));
+      return result;
+    }
+    case 7: return PartitionsResult{static_cast<std::uint32_t>(draw.u64())};
+    case 8: return sample_shares(draw);
+    case 9: {
+      ReaderGroupsResult result;
+      for (std::uint64_t left = draw.below(3); left > 0; --left) {
+        result.groups.push_back(sample_reader_group(draw));
+      }
       return result;
     }
     default: {

@@ -146,7 +146,8 @@ void Appender::on_error(Chunk& chunk, const CallError& error, const io::Now& now
     case ErrorCode::expired:
     case ErrorCode::unauthorized:
     case ErrorCode::no_such_partition:
-    case ErrorCode::malformed: break;
+    case ErrorCode::malformed:
+    case ErrorCode::no_such_reader_group: break;
   }
   for (Chunk& sent : chunks_) {
     if (sent.call.value != 0) out.cancel(sent.call);

@@ -123,6 +123,10 @@ bool Reader::on_failed(io::CallId call, const io::Now& now, Calls&) {
   return true;
 }
 
+void Reader::close(Calls& out) {
+  if (call_.value != 0) out.cancel(std::exchange(call_, io::CallId(0)));
+}
+
 void Reader::fall_back(const io::Now& now) {
   call_ = io::CallId(0);
   expires_ = io::kNever;

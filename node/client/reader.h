@@ -44,6 +44,8 @@ class Reader {
   bool on_reply(io::CallId call, const ClientReply& reply, const io::Now& now, Calls& out);
   bool on_failed(io::CallId call, const io::Now& now, Calls& out);
   io::Instant deadline() const;
+  // Nothing more is wanted: no call stays behind.
+  void close(Calls& out);
 
   // Hands over what has come: visit(const log::Transaction&) in order of id, each once.
   template <class Visit>

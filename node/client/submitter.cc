@@ -538,6 +538,7 @@ void Submitter::on_error(const Sent& sent, const CallError& error, const io::Now
     case ErrorCode::expired: return on_expired(sent, error);
     case ErrorCode::too_large:
     case ErrorCode::malformed:
+    case ErrorCode::no_such_reader_group:
       if (sent.what == Sent::What::open) break;
       return reject(sent, error, now);
     case ErrorCode::unauthorized:

@@ -63,6 +63,13 @@ std::optional<std::vector<StoredManifest>> decode_manifests(std::span<const std:
   return entries;
 }
 
+std::uint32_t groups_max(const Options& options, const raft::Configuration& configuration) {
+  const std::size_t entry = encode_manifest_entry({1, {GroupId(1), Index(1), Index(), configuration}}).size();
+  const std::size_t in_manifest = (kPageContentMax - kManifestHeadBytes) / entry * options.manifest_pages;
+  const std::size_t in_hard_states = kHardStatesPerPage * options.hard_state_pages;
+  return static_cast<std::uint32_t>(std::min<std::size_t>({kGroupsMax, in_manifest, in_hard_states}));
+}
+
 Manifest::Manifest(const Stamp& stamp)
     : table_(node::DiskOwner::manifest, PageKind::manifest, "manifest", stamp) {}
 
@@ -112,27 +119,29 @@ bool Manifest::place(std::size_t page, GroupId group, const Stored& stored) {
   return true;
 }
 
-void Manifest::update(const GroupManifest& group) {
+std::uint64_t Manifest::update(const GroupManifest& group) {
   REEL_ASSERT(read_ && group.group.value != 0 && group.first.value > 0);
   groups_[group.group] = group;
   const Stored stored{revision_ + 1, encode_manifest_entry({revision_ + 1, group})};
   ++revision_;
   const auto home = home_.find(group.group);
-  if (home != home_.end() && place(home->second, group.group, stored)) return;
+  if (home != home_.end() && place(home->second, group.group, stored)) return revision_;
   for (std::size_t page = 0; page < pages_.size(); ++page) {
     const bool left_behind =
         pages_[page].contains(group.group);  // an older place that is still to be cleared
     if (left_behind || !place(page, group.group, stored)) continue;
     if (home != home_.end()) moved_.emplace_back(home->second, group.group);
     home_[group.group] = page;
-    return;
+    return revision_;
   }
-  full_ = true;
+  full_ = true;  // then nothing is durable any more: the host sees failed()
+  return revision_;
 }
 
 void Manifest::pump(node::DiskQueue& out) {
   if (!read_ || full_) return;
   if (!table_.pump(out)) return;
+  in_round_ = revision_;
   moved_in_round_ = std::move(moved_);
   moved_.clear();
 }
@@ -145,6 +154,7 @@ void Manifest::on_disk(const io::DiskResult& result, node::DiskQueue& out) {
     moved_.clear();
   }
   if (!read_ || failed() || table_.round_running()) return;
+  saved_ = in_round_;
   for (const auto& [page, group] : moved_in_round_) {
     pages_[page].erase(group);
     std::vector<Bytes> entries;

@@ -93,8 +93,9 @@ class Manifest {
   std::optional<RecoveryError> error() const;
   const std::map<GroupId, GroupManifest>& groups() const;
 
-  // Replaces what is known of one group; written and synced lazily by pump(), newest content wins.
-  void update(const GroupManifest& group);
+  // Replaces what is known of one group; written and synced lazily by pump(), newest content wins. Numbers rise from 1.
+  std::uint64_t update(const GroupManifest& group);
+  std::uint64_t saved() const { return saved_; }  // every update of this life up to this number is durable
   void pump(node::DiskQueue& out);
   void on_disk(const io::DiskResult& result, node::DiskQueue& out);
   bool failed() const;  // for ever: also when the table is full
@@ -117,8 +118,13 @@ class Manifest {
   std::vector<std::pair<std::size_t, GroupId>> moved_;
   std::vector<std::pair<std::size_t, GroupId>> moved_in_round_;
   std::uint64_t revision_ = 0;
+  std::uint64_t in_round_ = 0;
+  std::uint64_t saved_ = 0;
   bool full_ = false;
 };
+
+// How many groups of this configuration the tables of such a directory have room for.
+[[nodiscard]] std::uint32_t groups_max(const Options& options, const raft::Configuration& configuration);
 
 class FileMaker;
 

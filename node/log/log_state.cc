@@ -12,6 +12,7 @@ std::expected<void, std::string_view> LogState::apply(const EntryIdentity& ident
   io::Hasher hasher(digest_);
   hasher.add(identity.index.value).add(identity.term.value).add(static_cast<std::uint64_t>(identity.kind));
   if (identity.kind != EntryKind::transactions) {
+    if (identity.kind == EntryKind::cluster) hasher.add(identity.checksum.low);
     applied_ = identity.index;
     digest_ = hasher.value();
     return {};
