@@ -35,7 +35,8 @@ constexpr std::uint32_t kBatchKibMin = 512;
 constexpr std::uint32_t kBatchTransactionsMin = 1024;
 constexpr std::uint32_t kTransactionMoreKib = 8;
 constexpr std::uint32_t kFrameMoreKib = 64;
-static_assert(log::kRecordHeaderBytes + kTransactionLocksMax * sizeof(LockKey) + 8 <= kTransactionMoreKib << 10);
+static_assert(log::kRecordHeaderBytes + kTransactionLocksMax * sizeof(LockKey) + 8 <= kTransactionMoreKib
+                                                                                          << 10);
 
 class Table {
  public:
@@ -73,7 +74,8 @@ class Table {
     static const toml::table kNone;
     known_.insert(key);
     const toml::node* node = table_.get(key);
-    if (node != nullptr && !node->is_table()) refuse(where_ + ": '" + key + "' must be a table: [" + key + "]");
+    if (node != nullptr && !node->is_table())
+      refuse(where_ + ": '" + key + "' must be a table: [" + key + "]");
     return Table(node == nullptr ? kNone : *node->as_table(), where_ + ", [" + key + "]");
   }
   const std::string& where() const { return where_; }

@@ -66,6 +66,34 @@ TEST(NodeConfigLimits, AreTheDefaultsWhenNothingIsSaid) {
   }
 }
 
+// What the help and the README call defaults must be accepted, and change nothing.
+TEST(NodeConfigLimits, TheDocumentedDefaultsAreTheDefaults) {
+  const NodeConfig said = parse(
+      "[limits]\ntransaction_kib = 1024\nbatch_kib = 3072\nbatch_transactions = 16384\nentry_kib = 1024\n"
+      "frame_kib = 4096\nconnections = 4096\ncalls = 65536\ncall_mib = 256\nunread_mib = 64\nqueue_mib = 64\n"
+      "queue_min_kib = 1024\nqueue_calls = 65536\nqueue_delay_ms = 200\nretry_max_ms = 1000\n"
+      "feeds_waiting = 65536\nreads_waiting = 16384\n");
+  const NodeConfig silent = parse("");
+  const node::GroupOptions& a = said.options.group;
+  const node::GroupOptions& b = silent.options.group;
+  EXPECT_EQ(a.transaction_bytes_max, b.transaction_bytes_max);
+  EXPECT_EQ(a.call_bytes_max, b.call_bytes_max);
+  EXPECT_EQ(a.call_transactions_max, b.call_transactions_max);
+  EXPECT_EQ(a.entry_bytes_max, b.entry_bytes_max);
+  EXPECT_EQ(a.feeds_waiting_max, b.feeds_waiting_max);
+  EXPECT_EQ(a.reads_waiting_max, b.reads_waiting_max);
+  EXPECT_EQ(a.admission.bytes_max, b.admission.bytes_max);
+  EXPECT_EQ(a.admission.bytes_min, b.admission.bytes_min);
+  EXPECT_EQ(a.admission.calls_max, b.admission.calls_max);
+  EXPECT_EQ(a.admission.delay_target, b.admission.delay_target);
+  EXPECT_EQ(a.admission.retry_max, b.admission.retry_max);
+  EXPECT_EQ(said.limits.frame_bytes_max, silent.limits.frame_bytes_max);
+  EXPECT_EQ(said.limits.connections_max, silent.limits.connections_max);
+  EXPECT_EQ(said.limits.calls_max, silent.limits.calls_max);
+  EXPECT_EQ(said.limits.call_bytes_max, silent.limits.call_bytes_max);
+  EXPECT_EQ(said.limits.unread_bytes_max, silent.limits.unread_bytes_max);
+}
+
 // What no node can keep, or what contradicts itself, must stop the start, with one line that names the key.
 TEST(NodeConfigLimits, ImpossibleOnesAreRefusedByName) {
   constexpr std::array<std::pair<const char*, const char*>, 10> kWrong{{

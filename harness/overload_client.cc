@@ -40,8 +40,7 @@ class Tap final : public io::Remote {
 
 struct Tapped {
   Tapped(const io::Ports& ports, NodeId self, OverloadMemory& load, Oracles& oracles)
-      : tap(ports, self, load, oracles),
-        tapped{ports.clock, ports.network, ports.disk, ports.service, tap} {}
+      : tap(ports, self, load, oracles), tapped{ports.clock, ports.network, ports.disk, ports.service, tap} {}
   Tap tap;
   io::Ports tapped;
 };
@@ -62,8 +61,7 @@ class OverloadClient final : private Tapped, public AppendProgram {
 
   void on_reply(io::CallId call, io::Parcel body) override {
     const NodeId node = tap.ended(call);
-    const auto* error =
-        body.is<ClientReply>() ? std::get_if<CallError>(&body.get<ClientReply>()) : nullptr;
+    const auto* error = body.is<ClientReply>() ? std::get_if<CallError>(&body.get<ClientReply>()) : nullptr;
     if (error != nullptr && node.value != 0) {
       if (error->code == ErrorCode::overloaded) {
         ++load_.refused;

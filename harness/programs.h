@@ -68,9 +68,7 @@ class AppendProgram : public client::Driver {
   void on_alarm() override;
 
  private:
-  bool has_more() const {
-    return next_.value <= (memory_.stopped ? memory_.submitted.value : plan_.total);
-  }
+  bool has_more() const { return next_.value <= (memory_.stopped ? memory_.submitted.value : plan_.total); }
   void submit_burst();
 
   NodeId self_;

@@ -339,7 +339,8 @@ void draw_overload(Draw& draw, const SimulationOptions& options, Shape& shape) {
   shape.node.group.admission.calls_max = 65536;
   shape.node.group.entry_bytes_max =
       static_cast<std::uint32_t>(draw.log_range(Place::overload_entry, 2048, 8191));
-  shape.node.group.entries_in_flight_max = static_cast<std::uint32_t>(draw.range(Place::overload_in_flight, 1, 2));
+  shape.node.group.entries_in_flight_max =
+      static_cast<std::uint32_t>(draw.range(Place::overload_in_flight, 1, 2));
   sim::DiskOptions& disk = shape.world.disk = {};
   const auto factor = static_cast<std::int64_t>(draw.range(Place::overload_disk, 30, 90));
   disk.write_base = disk.write_base * factor;
@@ -463,9 +464,8 @@ std::optional<Setting> setting_by_name(std::string_view name) {
 }
 
 std::optional<Workload> workload_by_name(std::string_view name) {
-  for (const Workload workload :
-       {Workload::mixed, Workload::append, Workload::feed, Workload::log, Workload::locks, Workload::bank,
-        Workload::groups, Workload::overload}) {
+  for (const Workload workload : {Workload::mixed, Workload::append, Workload::feed, Workload::log,
+                                  Workload::locks, Workload::bank, Workload::groups, Workload::overload}) {
     if (name == name_of(workload)) return workload;
   }
   return std::nullopt;

@@ -288,7 +288,8 @@ sim::FaultPlan Simulation::draw_plan() {
     for (const sim::FaultKind kind : *options_.faults) plan.allowed.set(static_cast<std::size_t>(kind));
   }
   if (options_.setting == Setting::calm) plan.allowed.reset();
-  if (options_.workload == Workload::overload) plan.calm_permille = 500;  // only they say what load alone does
+  if (options_.workload == Workload::overload)
+    plan.calm_permille = 500;  // only they say what load alone does
   if (options_.setting == Setting::harsh) {
     plan.calm_permille = 0;
     plan.kind_permille = options_.faults ? 1000 : 750;

@@ -30,9 +30,9 @@
 namespace reel::node {
 
 struct AdmissionOptions {
-  std::uint64_t bytes_max = 64u << 20;  // however fast it drains; > 0
-  std::uint64_t bytes_min = 1u << 20;   // however slowly; at most bytes_max
-  std::uint32_t calls_max = 65536;      // > 0
+  std::uint64_t bytes_max = 64u << 20;                // however fast it drains; > 0
+  std::uint64_t bytes_min = 1u << 20;                 // however slowly; at most bytes_max
+  std::uint32_t calls_max = 65536;                    // > 0
   io::Duration delay_target = io::milliseconds(200);  // between these, what drains within this time; > 0
   io::Duration retry_min = io::milliseconds(5);       // > 0
   io::Duration retry_max = io::seconds(1);

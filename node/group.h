@@ -39,11 +39,12 @@ struct GroupOptions {
   io::Duration heartbeat_interval = io::milliseconds(60);
   std::uint32_t entry_bytes_max = 1u << 20;  // of one group-commit batch; a single call may exceed it
   std::uint32_t transaction_bytes_max = kTransactionBytesMax;  // of one's data; at most that
-  std::uint32_t call_bytes_max = kAppendCallBytesMax;           // of one append's block; at most that
-  std::uint32_t call_transactions_max = kAppendCallCountMax;    // likewise
-  std::uint32_t entries_in_flight_max = 32;  // proposed, not yet committed
-  AdmissionOptions admission;                // of appends and resolves: the queue in front of the log
-  std::uint32_t answers_waiting_max = 65536;  // calls in flight, joined ones too; beyond: they stay in the queue
+  std::uint32_t call_bytes_max = kAppendCallBytesMax;          // of one append's block; at most that
+  std::uint32_t call_transactions_max = kAppendCallCountMax;   // likewise
+  std::uint32_t entries_in_flight_max = 32;                    // proposed, not yet committed
+  AdmissionOptions admission;  // of appends and resolves: the queue in front of the log
+  std::uint32_t answers_waiting_max =
+      65536;  // calls in flight, joined ones too; beyond: they stay in the queue
   std::uint64_t cache_bytes = 64u << 20;
   std::uint64_t read_cache_bytes = 8u << 20;
   std::uint32_t read_chunk_bytes = 1u << 20;

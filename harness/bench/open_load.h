@@ -18,8 +18,8 @@ namespace reel::harness {
 
 struct OpenLoadOptions {
   std::uint32_t clients = 1;
-  double rate = 0;                   // transactions a second, of all clients together; 0: a closed loop
-  std::uint32_t outstanding = 4096;  // of each client; what is due beyond that waits at the client
+  double rate = 0;                         // transactions a second, of all clients together; 0: a closed loop
+  std::uint32_t outstanding = 4096;        // of each client; what is due beyond that waits at the client
   io::Duration patience = io::seconds(1);  // so long; then it is given up without having been sent
   std::uint32_t size = 128;
   io::Duration warm_up = io::seconds(1);
@@ -33,8 +33,8 @@ struct OpenLoadReport {
   std::uint64_t refused = 0;       // calls, as overloaded
   std::uint64_t repeated = 0;      // calls that were lost, or asked somebody who did not lead
   double seconds = 0;
-  Histogram latencies;       // from when they were due; those without an answer at the end count with their age
-  Histogram sent_latencies;  // of those that were answered, from when they were handed to the appender
+  Histogram latencies;  // from when they were due; those without an answer at the end count with their age
+  Histogram sent_latencies;   // of those that were answered, from when they were handed to the appender
   std::uint64_t slowest = 0;  // of a client
   std::uint64_t fastest = 0;
 };

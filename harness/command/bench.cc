@@ -441,7 +441,8 @@ void add_common_flags(CLI::App& command, BenchFlags& flags) {
 }
 
 CLI::App* add_load_command(CLI::App& bench, const char* name, const char* text, const char* example,
-                      Exit (*go)(const BenchFlags&), Run& run, const std::shared_ptr<BenchFlags>& flags) {
+                           Exit (*go)(const BenchFlags&), Run& run,
+                           const std::shared_ptr<BenchFlags>& flags) {
   CLI::App* command = bench.add_subcommand(name, text);
   command->footer(example);
   add_common_flags(*command, *flags);
@@ -491,8 +492,9 @@ void add_bench(CLI::App& app, Run& run) {
                        "Example: reel bench append --outstanding 4096 --seconds 60 --json\n"
                        "         reel bench append --rate 50000 --clients 8 --json",
                        run_append, run, append);
-  appends->add_option("--rate", append->rate,
-                      "open loop: so many are due a second, whatever becomes of them; latencies run from then");
+  appends->add_option(
+      "--rate", append->rate,
+      "open loop: so many are due a second, whatever becomes of them; latencies run from then");
   appends->add_option("--clients", append->clients, "each with a session and a connection; without the floor")
       ->capture_default_str();
   add_bench_overload(*bench, run);

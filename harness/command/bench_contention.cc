@@ -116,7 +116,8 @@ Exit run_contention(const ContentionFlags& flags) {
 void add_bench_contention(CLI::App& bench, Run& run) {
   CLI::App* command =
       bench.add_subcommand("contention", "Transactions with locks on few keys, executed again when refused");
-  command->footer("Example: reel bench contention --clients 16 --keys 10 --read-locks 50 --write-locks 50 --json");
+  command->footer(
+      "Example: reel bench contention --clients 16 --keys 10 --read-locks 50 --write-locks 50 --json");
   auto flags = std::make_shared<ContentionFlags>();
   command->add_option("--dir", flags->dir, "where to make the data directories: on a disk")
       ->capture_default_str();
@@ -124,7 +125,8 @@ void add_bench_contention(CLI::App& bench, Run& run) {
   command->add_option("--size", flags->size, "bytes of a transaction's data")->capture_default_str();
   command->add_option("--clients", flags->clients, "each with a view, a connection, and one submit at a time")
       ->capture_default_str();
-  command->add_option("--keys", flags->keys, "in the pool; each transaction locks one")->capture_default_str();
+  command->add_option("--keys", flags->keys, "in the pool; each transaction locks one")
+      ->capture_default_str();
   command->add_option("--write-locks", flags->write_percent, "percent of all transactions")
       ->capture_default_str();
   command->add_option("--read-locks", flags->read_percent, "percent; the rest has append locks")

@@ -170,11 +170,13 @@ Exit run_overload(OverloadFlags flags) {
     fmt::print("{}\n", json.dump());
     return Exit::ok;
   }
-  fmt::print("overload: {} clients, {} B; peak {:.0f} transactions/s, offered {:.0f}, answered {:.0f} ({:.0f} %)\n",
-             flags.clients, flags.size, peak_tps, per_second(load.due, load.seconds), tps,
-             100 * tps / std::max(1.0, peak_tps));
   fmt::print(
-      "  p50 {:.1f} ms, p99 {:.1f} ms once handed over; {} calls refused; {} given up at the client; {} leader "
+      "overload: {} clients, {} B; peak {:.0f} transactions/s, offered {:.0f}, answered {:.0f} ({:.0f} %)\n",
+      flags.clients, flags.size, peak_tps, per_second(load.due, load.seconds), tps,
+      100 * tps / std::max(1.0, peak_tps));
+  fmt::print(
+      "  p50 {:.1f} ms, p99 {:.1f} ms once handed over; {} calls refused; {} given up at the client; {} "
+      "leader "
       "changes; {:.0f} MiB\n",
       microseconds(load.sent_latencies.quantile_ns(500'000)) / 1e3,
       microseconds(load.sent_latencies.quantile_ns(990'000)) / 1e3, load.refused, load.given_up,
@@ -208,7 +210,8 @@ Exit run_append_of_many(const OverloadFlags& flags) {
                             : fmt::format("{} outstanding each", flags.outstanding),
              load.seconds);
   fmt::print(
-      "  {:.0f} transactions/s; p50 {:.0f} us, p99 {:.0f} us, p99.9 {:.0f} us{}; {} given up, {} calls refused\n",
+      "  {:.0f} transactions/s; p50 {:.0f} us, p99 {:.0f} us, p99.9 {:.0f} us{}; {} given up, {} calls "
+      "refused\n",
       per_second(load.transactions, load.seconds), microseconds(load.latencies.quantile_ns(500'000)),
       microseconds(load.latencies.quantile_ns(990'000)), microseconds(load.latencies.quantile_ns(999'000)),
       flags.rate > 0 ? " from when they were due" : "", load.given_up, load.refused);

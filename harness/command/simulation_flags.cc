@@ -22,7 +22,8 @@ SimulationOptions SimulationFlags::options() const {
   SimulationOptions options;
   const auto known_workload = workload_by_name(workload);
   if (!known_workload)
-    misuse("unknown workload '" + workload + "': use mixed, append, feed, log, locks, bank, groups or overload");
+    misuse("unknown workload '" + workload +
+           "': use mixed, append, feed, log, locks, bank, groups or overload");
   options.workload = *known_workload;
   const auto known_mode = mode_by_name(mode);
   if (!known_mode) misuse("unknown mode '" + mode + "': use bounded or unbounded");

@@ -38,10 +38,10 @@ struct RpcServerOptions {
   NodeId self;
   io::ClusterId cluster;
   std::vector<AccessToken> tokens;
-  std::string peer_token;       // empty: no peers
-  std::vector<Member> members;  // told to clients at login; at most kMembersMax
+  std::string peer_token;                // empty: no peers
+  std::vector<Member> members;           // told to clients at login; at most kMembersMax
   std::uint32_t connections_max = 4096;  // of clients that are logged in; beyond: their login is refused
-  std::uint32_t strangers_max = 256;  // connections that have not logged in
+  std::uint32_t strangers_max = 256;     // connections that have not logged in
   io::Duration login_deadline = io::seconds(5);
   std::uint32_t calls_max = 65536;             // without an answer; beyond: Overloaded
   std::uint64_t call_bytes_max = 256u << 20;   // of their blocks

@@ -185,8 +185,8 @@ void Appender::wait_for_room(Chunk& refused, io::Duration retry_after, const io:
     take_back(chunk);
   }
   pipelining_ = false;
-  const io::Duration pause = std::max(
-      retry_after, backoff(options_.backoff_min, options_.backoff_max, failures_, options_.seed));
+  const io::Duration pause =
+      std::max(retry_after, backoff(options_.backoff_min, options_.backoff_max, failures_, options_.seed));
   ++failures_;
   resume_at_ = std::max(resume_at_, now.monotonic + pause);
 }
