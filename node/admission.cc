@@ -12,6 +12,8 @@ namespace {
 constexpr io::Duration kWindow = io::milliseconds(50);
 // A standstill of this many windows says no more than one of any more.
 constexpr std::int64_t kWindowsMax = 32;
+// How far ahead appointments are made, in delay targets.
+constexpr std::int64_t kAppointmentsMax = 4;
 constexpr std::uint64_t kRateMax = std::uint64_t{1} << 40;
 
 }  // namespace
@@ -98,9 +100,10 @@ io::Duration Admission::time_for(std::uint64_t cost) const {
   return io::microseconds(static_cast<std::int64_t>(us));
 }
 
-// The first one comes when half of what waits now has drained, so that the queue does not run empty.
+// The first one comes when half of what waits now has drained, and the last one soon enough, so that the queue does not run
+// empty while those who could fill it wait.
 io::Duration Admission::appointment(std::uint64_t cost, io::Instant now) {
-  const io::Instant latest = now + options_.retry_max;
+  const io::Instant latest = now + std::min(options_.retry_max, options_.delay_target * kAppointmentsMax);
   const io::Instant next = std::max(last_appointment_, now + time_for(bytes_ / 2)) + time_for(cost);
   last_appointment_ = std::min(next, latest);
   return std::max(last_appointment_ - now, options_.retry_min);
