@@ -15,6 +15,7 @@
 #include "io/wire/codec.h"
 #include "io/wire/limits.h"
 #include "io/wire/samples_for_tests.h"
+#include "node/cluster/commands.h"
 #include "node/journal/page_table.h"
 #include "node/log/record.h"
 #include "node/raft/configuration_codec.h"
@@ -126,6 +127,26 @@ void write_configurations(Corpus corpus) {
     corpus.add(behind({}, raft::encode_configuration(configuration).span()));
   }
 }
+void write_commands(Corpus corpus) {
+  const raft::Configuration three{
+      .voters = {NodeId(1), NodeId(2), NodeId(3)}, .outgoing = {}, .learners = {}};
+  cluster::Report join{{"g", MemberId{1, 2}, ReaderGroupCall::Verb::join, io::seconds(9), {}}, 4};
+  cluster::Report report{{"g", MemberId{1, 2}, ReaderGroupCall::Verb::report, {}, {}}, 4};
+  report.call.progress = {{GroupId(1), Epoch(1), TxnId(5), false}, {GroupId(3), Epoch(1), TxnId(7), true}};
+  cluster::Report second = join;
+  second.call.member = {3, 4};
+  const std::vector<cluster::Command> commands{cluster::CreatePartitions{1, 4, three},
+                                               join,
+                                               second,
+                                               report,
+                                               cluster::RevokeShare{"g", GroupId(2), Epoch(1)},
+                                               cluster::ExpireMember{"g", MemberId{3, 4}},
+                                               cluster::RemoveReaderGroup{"g"}};
+  for (const cluster::Command& command : commands) {
+    corpus.add(behind({}, cluster::encode(std::span(&command, 1))));
+  }
+  corpus.add(behind({}, cluster::encode(commands)));
+}
 void write_journal(Corpus corpus) {
   const journal::Stamp stamp{io::ClusterId(7), NodeId(1), Incarnation(2)};
   std::array<std::byte, journal::kSectorBytes> sector{};
@@ -218,6 +239,7 @@ int main(int argc, char** argv) {
   write_frames(Corpus(root, "wire_frame"));
   write_records(Corpus(root, "log_record"));
   write_configurations(Corpus(root, "raft_configuration"));
+  write_commands(Corpus(root, "cluster_commands"));
   write_journal(Corpus(root, "journal_format"));
   write_pages(Corpus(root, "journal_page"));
   write_traces(Corpus(root, "trace"));

@@ -23,19 +23,6 @@ constexpr io::Duration kGrace = io::seconds(2);
 // turn.
 constexpr io::Duration kSlack = io::milliseconds(200);
 
-const char* mark_of(Kind kind) {
-  switch (kind) {
-    case Kind::committed: return "submit.committed";
-    case Kind::conflict: return "submit.conflict";
-    case Kind::stale: return "submit.stale";
-    case Kind::vetoed: return "submit.vetoed";
-    case Kind::burned: return "submit.burned";
-    case Kind::failed: return "submit.failed";
-    case Kind::unknown: return "submit.unknown";
-  }
-  return "?";
-}
-
 log::LockKey existence_of(std::uint32_t account) {
   return log::lock_key("account " + std::to_string(account), 1);
 }
@@ -45,6 +32,30 @@ log::LockKey balance_of(std::uint32_t account) {
 
 model::LockRequest request_of(const client::Prepared& prepared, const std::optional<TxnId>& based_on) {
   return {prepared.write_locks, prepared.read_locks, prepared.append_locks, based_on};
+}
+
+// What an operation does to the bank's lists, as its locks say.
+struct ListUse {
+  std::uint64_t list = 0;
+  bool read = false;
+  bool appended = false;
+};
+std::vector<ListUse> lists_of(const model::BankOperation& operation) {
+  const auto existence = [](std::uint32_t account) { return std::uint64_t{account} * 2; };
+  const auto balance = [](std::uint32_t account) { return std::uint64_t{account} * 2 + 1; };
+  switch (operation.verb) {
+    case Verb::open: return {{existence(operation.account), true, true}};
+    case Verb::deposit:
+      return {{existence(operation.account), true, false}, {balance(operation.account), false, true}};
+    case Verb::transfer:
+      return {{existence(operation.account), true, false},
+              {existence(operation.to), true, false},
+              {balance(operation.account), true, true},
+              {balance(operation.to), true, true}};
+    case Verb::close:
+      return {{existence(operation.account), true, true}, {balance(operation.account), true, true}};
+  }
+  return {};
 }
 
 class BankProgram final : public client::Driver {
@@ -58,6 +69,7 @@ class BankProgram final : public client::Driver {
         decisions_(decisions) {
     ++memory_.lives;
     memory_.lost = memory_.operations - memory_.answered;
+    memory_.history.begin_life(plan.self.value * 1000 + memory_.lives);
     client::ReaderOptions reader;
     reader.nodes = plan.nodes;
     reader.group = kBankGroup;
@@ -101,7 +113,8 @@ class BankProgram final : public client::Driver {
     std::uint32_t to = 0;
     std::uint64_t amount = 0;
     std::uint64_t number = 0;
-    std::vector<model::LockRequest> attempts;  // what each asked for
+    std::vector<model::LockRequest> attempts;    // what each asked for
+    std::optional<ClientHistory::Attempt> kept;  // the last, in the history
     io::Instant ends_by;
   };
 
@@ -117,7 +130,8 @@ class BankProgram final : public client::Driver {
   void submit();
   void cancel_one();
   std::optional<client::Prepared> execute(Order& order, const client::View& view);
-  std::optional<client::Prepared> prepare(Order& order) const;
+  std::optional<client::Prepared> prepare(Order& order, model::BankOperation& operation) const;
+  void keep(Order& order, const model::BankOperation& operation);
   void check_view(const Order& order, const client::View& view);
   void check_refusal(const Order& order, const Refusal& refusal, std::uint32_t attempt);
   void apply(const model::BankOperation& operation);
@@ -191,21 +205,36 @@ void BankProgram::on_alarm() {
 std::optional<client::Prepared> BankProgram::execute(Order& order, const client::View& view) {
   check_view(order, view);
   order.attempts.emplace_back();
-  std::optional<client::Prepared> prepared = prepare(order);
-  if (prepared) order.attempts.back() = harness::request_of(*prepared, view.applied);
+  // It is executed again because it can no longer commit as it was.
+  if (order.kept) memory_.history.aborted(*order.kept);
+  order.kept.reset();
+  model::BankOperation operation{order.verb,   order.account,     order.to,
+                                 order.amount, request_of(order), order.attempts.size()};
+  std::optional<client::Prepared> prepared = prepare(order, operation);
+  if (!prepared) return prepared;
+  order.attempts.back() = harness::request_of(*prepared, view.applied);
+  keep(order, operation);
   return prepared;
 }
 
+// As the checker sees it.
+void BankProgram::keep(Order& order, const model::BankOperation& operation) {
+  ClientHistory& history = memory_.history;
+  order.kept = history.begin(plan_.clock());
+  for (const ListUse& use : lists_of(operation)) {
+    if (use.read) history.read(*order.kept, use.list);
+    if (use.appended) history.append(*order.kept, use.list, value_of(operation));
+  }
+}
+
 // The rules of the bank, on the view. Nothing: they forbid it.
-std::optional<client::Prepared> BankProgram::prepare(Order& order) const {
+std::optional<client::Prepared> BankProgram::prepare(Order& order, model::BankOperation& operation) const {
   const auto account_of = [this](std::uint32_t number) {
     const auto found = accounts_.find(number);
     return found == accounts_.end() ? Account{} : found->second;
   };
   const Account account = account_of(order.account);
   if (account.open == (order.verb == Verb::open)) return std::nullopt;
-  model::BankOperation operation{order.verb,   order.account,     order.to,
-                                 order.amount, request_of(order), order.attempts.size()};
   client::Prepared prepared;
   const log::LockKey existence = existence_of(order.account);
   const log::LockKey balance = balance_of(order.account);
@@ -270,6 +299,9 @@ void BankProgram::on_transaction(const log::Transaction& transaction) {
 }
 
 void BankProgram::apply(const model::BankOperation& operation) {
+  for (const ListUse& use : lists_of(operation)) {
+    if (use.appended) memory_.history.apply(use.list, value_of(operation));
+  }
   Account& account = accounts_[operation.account];
   switch (operation.verb) {
     case Verb::open: account.open = true; break;
@@ -299,6 +331,7 @@ void BankProgram::on_submitted(const client::SubmitOutcome& outcome) {
   switch (outcome.kind) {
     case Kind::committed:
       told = model::BankOutcome::committed;
+      memory_.history.committed(*order.kept, plan_.clock());
       oracles_.acknowledged(kBankGroup, outcome.session, {outcome.sequence, 1, outcome.id, outcome.time});
       break;
     case Kind::conflict:
@@ -312,6 +345,7 @@ void BankProgram::on_submitted(const client::SubmitOutcome& outcome) {
       break;
     case Kind::unknown: told = model::BankOutcome::unknown; break;
   }
+  if (told == model::BankOutcome::never && order.kept) memory_.history.aborted(*order.kept);
   oracles_.banked(request_of(order), told, outcome.id, order.attempts.size());
   orders_.erase(found);
   ++memory_.answered;

@@ -1,5 +1,6 @@
 #include "harness/bank_operation.h"
 
+#include "io/ports/assert.h"
 #include "io/ports/endian.h"
 
 namespace reel::harness {
@@ -7,7 +8,20 @@ namespace {
 
 constexpr std::size_t kBytes = 56;
 
+// Decimal, so that a report can be read: client, life, number, attempt.
+constexpr std::uint64_t kAttempts = 1'000;
+constexpr std::uint64_t kNumbers = 10'000'000;
+constexpr std::uint64_t kLives = 10'000;
+
 }  // namespace
+
+std::uint64_t value_of(const model::BankOperation& operation) {
+  const model::BankRequest& request = operation.request;
+  REEL_CHECK(request.client < 100'000 && request.life < kLives && request.number < kNumbers &&
+             operation.attempt < kAttempts);
+  return ((request.client * kLives + request.life) * kNumbers + request.number) * kAttempts +
+         operation.attempt;
+}
 
 std::vector<std::byte> encode(const model::BankOperation& operation) {
   std::vector<std::byte> data(kBytes);

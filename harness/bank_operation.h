@@ -15,6 +15,8 @@ namespace reel::harness {
 // The bank's own partition, so that every transaction there is an operation.
 inline constexpr GroupId kBankGroup{4};
 
+// Differs for every attempt of every submit: what the bank's lists hold (harness/bank_client.h).
+[[nodiscard]] std::uint64_t value_of(const model::BankOperation& operation);
 [[nodiscard]] std::vector<std::byte> encode(const model::BankOperation& operation);
 [[nodiscard]] std::optional<model::BankOperation> parse_bank_operation(std::span<const std::byte> data);
 

@@ -653,10 +653,72 @@ class Transactions(Contract):
         self.refused(FINDING, ["no such partition 3", "0..2"], "admin", "partition", "describe", 3, *cluster.connect())
         self.refused(FINDING, ["no such partition"], "resolve", *cluster.connect(), "--partition", 3, "--session",
                      SESSION, "--sequence", 1)
+        created = json.loads(self.succeeds("admin", "partition", "create", "--total", 5, *cluster.connect(), "--json"))
+        self.assertEqual(created, {"before": 3, "partitions": 5, "ready": True})
+        self.assertEqual(self.succeeds("append", *cluster.connect(), "--partition", 4, input=b"new\n").decode().split()[0], "1")
+        self.assertEqual(self.succeeds("feed", *cluster.connect(), "--partition", 4), b"new\n")
+        self.assertIn(b"6 partitions", self.succeeds("admin", "partition", "create", *cluster.connect()))
+        self.refused(FINDING, ["TooLarge"], "admin", "partition", "create", "--total", 16384, *cluster.connect())
         cluster.kill(1)
         text = self.succeeds("admin", "partition", "describe", 0, *cluster.connect()).decode()
         self.assertRegex(text, r"\n +1 +\S+ +unreachable: ")
         self.assertIn(" 2/3 ", self.succeeds("admin", "partition", "list", *cluster.connect()).decode())
+
+
+class Groups(Contract):
+    def test_members_share_the_partitions(self):
+        """Two readers that get the same transactions do everything twice; a position that is lost does it again."""
+        cluster = self.cluster(partitions=4)
+        for partition in range(4):
+            lines = b"".join(b"%d.%d\n" % (partition, n) for n in range(50))
+            self.succeeds("append", *cluster.connect(), "--partition", partition, input=lines)
+        first = self.succeeds("feed", *cluster.connect(), "--group", "billing", "--member-patience", 2000)
+        self.assertEqual(sorted(first.split()), sorted(b"%d.%d" % (p, n) for p in range(4) for n in range(50)))
+        self.assertEqual(self.succeeds("feed", *cluster.connect(), "--group", "billing", "--member-patience", 2000), b"")
+        told = json.loads(self.succeeds("admin", "group", "describe", "billing", *cluster.connect(), "--json"))
+        self.assertEqual([(each["partition"], each["next"], each["lag"], each["owner"]) for each in told["positions"]],
+                         [(partition, 50, 0, "") for partition in range(4)])
+        members = [child([REEL, "feed", *cluster.connect(), "--group", "billing", "--member-patience", 2000, "--follow",
+                          "--json"]) for _ in range(2)]
+        for member in members:
+            self.addCleanup(lambda member=member: (member.kill(), member.wait(), member.stdout.close()))
+        self.wait_for_shares(cluster, 2)
+        for partition in range(4):
+            self.succeeds("append", *cluster.connect(), "--partition", partition, input=b"more\n")
+        self.wait_for_positions(cluster, 51)
+        members[0].kill()  # without a word: its partitions go to the other one
+        members[0].wait()
+        for partition in range(4):
+            self.succeeds("append", *cluster.connect(), "--partition", partition, input=b"last\n")
+        self.wait_for_positions(cluster, 52)
+        members[1].terminate()
+        self.assertEqual(members[1].wait(timeout=20), 0)
+        read = [[json.loads(line) for line in member.stdout.read().splitlines()] for member in members]
+        told = [[(each["partition"], each["id"]) for each in lines] for lines in read]
+        self.assertEqual(len(told[0]), 2)
+        self.assertEqual(len(told[1]), 6)
+        self.assertEqual(sorted(told[0] + told[1]), [(partition, id) for partition in range(4) for id in (50, 51)])
+        self.assertEqual(self.succeeds("admin", "group", "list", *cluster.connect()), b"billing\n")
+        self.succeeds("admin", "group", "remove", "billing", *cluster.connect())
+        self.refused(FINDING, "no such reader group", "admin", "group", "describe", "billing", *cluster.connect())
+        self.refused(USAGE, "--group", "feed", *cluster.connect(), "--group", "a b")
+        self.refused(USAGE, "--from", "feed", *cluster.connect(), "--group", "a", "--from", 3)
+
+    def wait_for_shares(self, cluster, each):
+        self.wait_for(cluster, lambda told: len(told["members"]) == 2 and not any(p["heir"] for p in told["positions"])
+                      and all(sum(p["owner"] == m["member"] for p in told["positions"]) == each for m in told["members"]))
+
+    def wait_for_positions(self, cluster, next):
+        self.wait_for(cluster, lambda told: all(p["next"] == next for p in told["positions"]))
+
+    def wait_for(self, cluster, holds):
+        deadline = time.monotonic() + 30
+        while True:
+            told = json.loads(self.succeeds("admin", "group", "describe", "billing", *cluster.connect(), "--json"))
+            if holds(told):
+                return
+            self.assertLess(time.monotonic(), deadline, told)
+            time.sleep(0.1)
 
 
 class Files(Contract):

@@ -74,6 +74,7 @@ constexpr NoticeRule kRules[] = {
 
     {FaultKind::client_crash, "group.duplicate_committed"},
     {FaultKind::client_crash, "group.duplicate_in_flight"},
+    {FaultKind::client_crash, "node.call_cancelled"},
 };
 
 }  // namespace

@@ -44,7 +44,12 @@ TEST(Noticed, CalmRunsReachHardlyAnyOfTheMarks) {
     SimulationOptions options;
     options.seed = seed;
     options.setting = Setting::calm;
-    for (const auto& [mark, count] : Simulation(options).run().marks) ++seeds[mark];
+    const RunReport report = Simulation(options).run();
+    // Where partitions are shared out and handed over, leaders and readers change without a fault; see
+    // Simulation::reached().
+    if (report.marks.contains("node.hands_over") || report.marks.contains("group_reader.share_gained"))
+      continue;
+    for (const auto& [mark, count] : report.marks) ++seeds[mark];
   }
   std::set<std::string> known;
   for (const NoticeRule& rule : notice_rules()) {

@@ -41,13 +41,14 @@ model::LockRequest request_of(const log::RecordView& record) {
 
 }  // namespace
 
-Oracles::Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::uint32_t lock_keys_max, bool bank,
+Oracles::Oracles(std::vector<NodeId> voters, const OracleOptions& options,
                  std::function<void(std::string_view)> marked)
     : consensus_(std::move(voters)),
-      logs_(partitions),
-      locks_(partitions, model::LockOracle(lock_keys_max)),
-      has_bank_(bank),
-      feeds_(partitions),
+      logs_(options.partitions),
+      locks_(options.partitions, model::LockOracle(options.lock_keys_max)),
+      has_bank_(options.bank),
+      has_lists_(options.lists),
+      feeds_(options.partitions),
       marked_(std::move(marked)) {}
 
 void Oracles::on_step(const node::Node& node, const io::Now&, const node::Event&,
@@ -79,7 +80,9 @@ void Oracles::on_applied(NodeId node, const node::NoteApplied& applied) {
         take(log.applied(node, transaction.id, model_of(transaction)));
         model::FeedOracle& feeds = feeds_of(applied.group);
         if (!feeds.knows(transaction.id)) feeds.applied(transaction.id, shown_of(transaction));
-        take(locks_of(applied.group).committed(transaction.id, request_of(transaction.record)));
+        if (!has_lists_ || applied.group != kListGroup) {
+          take(locks_of(applied.group).committed(transaction.id, request_of(transaction.record)));
+        }
         if (has_bank_ && applied.group == kBankGroup) on_bank(transaction);
       });
   if (!readable) complain("entry-format", "an applied entry cannot be parsed");

@@ -20,11 +20,20 @@
 
 namespace reel::harness {
 
+// The partition of list clients. Locks there are judged by nobody but the checker of their histories.
+inline constexpr GroupId kListGroup{5};
+
+struct OracleOptions {
+  std::uint32_t partitions = 1;
+  std::uint32_t lock_keys_max = 0;  // the state machine's own
+  bool bank = false;                // kBankGroup is the bank's
+  bool lists = false;               // kListGroup is the list clients'
+};
+
 class Oracles final : public node::StepObserver {
  public:
   // `marked` hears of every coverage mark that the code under test reaches.
-  // `lock_keys_max` is the state machine's own; `bank`: kBankGroup is the bank's.
-  Oracles(std::vector<NodeId> voters, std::uint32_t partitions, std::uint32_t lock_keys_max, bool bank,
+  Oracles(std::vector<NodeId> voters, const OracleOptions& options,
           std::function<void(std::string_view)> marked);
 
   // ---- from nodes
@@ -84,6 +93,7 @@ class Oracles final : public node::StepObserver {
   std::vector<model::LogOracle> logs_;    // by partition
   std::vector<model::LockOracle> locks_;  // likewise
   bool has_bank_;
+  bool has_lists_;
   model::BankOracle bank_;
   std::vector<model::FeedOracle> feeds_;  // likewise
   model::ReaderGroupOracle reader_group_;

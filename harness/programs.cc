@@ -31,6 +31,20 @@ std::uint32_t Content::header_of(Sequence sequence) const {
   return static_cast<std::uint32_t>(io::keyed_hash(seed_, {client_.value, sequence.value, 1}));
 }
 
+const char* mark_of(client::SubmitOutcome::Kind kind) {
+  using Kind = client::SubmitOutcome::Kind;
+  switch (kind) {
+    case Kind::committed: return "submit.committed";
+    case Kind::conflict: return "submit.conflict";
+    case Kind::stale: return "submit.stale";
+    case Kind::vetoed: return "submit.vetoed";
+    case Kind::burned: return "submit.burned";
+    case Kind::failed: return "submit.failed";
+    case Kind::unknown: return "submit.unknown";
+  }
+  return "?";
+}
+
 void RepeatMarks::tell(const client::Repeats& now, Oracles& oracles) {
   auto tell = [&oracles](std::uint64_t& told, std::uint64_t count, const char* mark) {
     while (told < count) ++told, oracles.mark(mark);

@@ -49,6 +49,9 @@ struct AppendPlan {
   std::uint64_t content_seed = 0;
 };
 
+// The coverage mark of a submit's outcome.
+[[nodiscard]] const char* mark_of(client::SubmitOutcome::Kind kind);
+
 // Tells the oracles of calls that a client repeated since it told them last.
 class RepeatMarks {
  public:

@@ -72,6 +72,10 @@ enum class Place : std::uint32_t {
   group_transactions,
   group_patience,
   balance,
+  list_clients,
+  list_operations,
+  list_keys,
+  list_outstanding,
   overload,
   overload_greedy,
   overload_modest,
@@ -233,6 +237,14 @@ void draw_locks(Draw& draw, const SimulationOptions& options, Shape& shape) {
   }
 }
 
+// Fewer sessions than there are clients would leave none of them one that lasts for a call.
+void draw_client_windows(Draw& draw, std::uint32_t clients, log::LogOptions& log) {
+  draw_windows(draw, clients + 1, log);
+  if (draw.dimension(Place::session_expiry)) {
+    log.sessions.session_expiry = draw.log_range(Place::session_expiry, 100, 10000) * 1'000'000;
+  }
+}
+
 void draw_bank(Draw& draw, const SimulationOptions& options, Shape& shape) {
   const bool alone = options.workload == Workload::bank;
   if (!alone && (options.workload != Workload::mixed || !draw.permille(Place::bank_clients, 200, 1))) return;
@@ -241,13 +253,18 @@ void draw_bank(Draw& draw, const SimulationOptions& options, Shape& shape) {
       static_cast<std::uint32_t>(draw.range(Place::bank_operations, 30, 150)) * options.scale;
   shape.bank_accounts = static_cast<std::uint32_t>(draw.log_range(Place::bank_accounts, 2, 31));
   shape.bank_outstanding = static_cast<std::uint32_t>(draw.log_range(Place::bank_outstanding, 1, 15));
-  if (!alone) return;
-  // Fewer sessions than there are tellers would leave none of them one that lasts for a call.
-  draw_windows(draw, shape.bank_clients + 1, shape.node.group.log);
-  if (draw.dimension(Place::session_expiry)) {
-    shape.node.group.log.sessions.session_expiry =
-        draw.log_range(Place::session_expiry, 100, 10000) * 1'000'000;
-  }
+  if (alone) draw_client_windows(draw, shape.bank_clients, shape.node.group.log);
+}
+
+void draw_lists(Draw& draw, const SimulationOptions& options, Shape& shape) {
+  const bool alone = options.workload == Workload::lists;
+  if (!alone && (options.workload != Workload::mixed || !draw.permille(Place::list_clients, 150, 2))) return;
+  shape.list_clients = static_cast<std::uint32_t>(draw.range(Place::list_clients, 2, 6));
+  shape.list_operations =
+      static_cast<std::uint32_t>(draw.range(Place::list_operations, 30, 150)) * options.scale;
+  shape.list_keys = static_cast<std::uint32_t>(draw.log_range(Place::list_keys, 1, 16));
+  shape.list_outstanding = static_cast<std::uint32_t>(draw.log_range(Place::list_outstanding, 1, 15));
+  if (alone) draw_client_windows(draw, shape.list_clients, shape.node.group.log);
 }
 
 void draw_groups(Draw& draw, const SimulationOptions& options, Shape& shape) {
@@ -372,8 +389,8 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
       options.nodes ? *options.nodes : static_cast<std::uint32_t>(draw.pick(Place::nodes, kWeights));
   draw_node(draw, shape.node);
   draw_journal(draw, shape.node);
-  const bool appends = options.workload != Workload::log && options.workload != Workload::locks &&
-                       options.workload != Workload::bank && options.workload != Workload::overload;
+  const bool appends = options.workload == Workload::mixed || options.workload == Workload::append ||
+                       options.workload == Workload::feed || options.workload == Workload::groups;
   const std::uint64_t appenders = appends ? draw.range(Place::appenders, 1, 4) : 0;
   for (std::uint64_t client = 0; client < appenders; ++client) {
     shape.appenders.push_back(draw_client(draw, client, options.scale));
@@ -387,6 +404,7 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
   }
   draw_locks(draw, options, shape);
   draw_bank(draw, options, shape);
+  draw_lists(draw, options, shape);
   draw_groups(draw, options, shape);
   if (draw.dimension(Place::balance)) {
     shape.node.balance_interval =
@@ -444,6 +462,7 @@ const char* name_of(Workload workload) {
     case Workload::locks: return "locks";
     case Workload::bank: return "bank";
     case Workload::groups: return "groups";
+    case Workload::lists: return "lists";
     case Workload::overload: return "overload";
   }
   return "?";
@@ -465,7 +484,8 @@ std::optional<Setting> setting_by_name(std::string_view name) {
 
 std::optional<Workload> workload_by_name(std::string_view name) {
   for (const Workload workload : {Workload::mixed, Workload::append, Workload::feed, Workload::log,
-                                  Workload::locks, Workload::bank, Workload::groups, Workload::overload}) {
+                                  Workload::locks, Workload::bank, Workload::groups, Workload::lists,
+                                  Workload::overload}) {
     if (name == name_of(workload)) return workload;
   }
   return std::nullopt;

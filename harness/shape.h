@@ -21,7 +21,7 @@ enum class Setting : std::uint8_t {
   normal,  // the default swarm
   harsh,   // every fault kind that is asked for (else three of four) is on, and twice as often
 };
-enum class Workload : std::uint8_t { mixed, append, feed, log, locks, bank, groups, overload };
+enum class Workload : std::uint8_t { mixed, append, feed, log, locks, bank, groups, lists, overload };
 
 struct SimulationOptions {
   std::uint64_t seed = 1;
@@ -87,6 +87,10 @@ struct Shape {
   std::uint32_t bank_operations = 0;     // of each
   std::uint32_t bank_accounts = 4;       // shared by all of them; at least 2
   std::uint32_t bank_outstanding = 4;    // submits of each at once
+  std::uint32_t list_clients = 0;        // whose transactions on lists are judged by their histories
+  std::uint32_t list_operations = 0;     // of each
+  std::uint32_t list_keys = 4;           // shared by all of them
+  std::uint32_t list_outstanding = 4;    // submits of each at once
   std::uint32_t group_members = 0;       // of one reader group
   std::uint32_t group_partitions = 0;    // that an operator creates for it
   std::uint32_t group_transactions = 0;  // to each of those

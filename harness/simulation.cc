@@ -22,6 +22,9 @@ constexpr io::Duration kWarm = io::seconds(2);
 // do not, so that calm runs are calm.
 constexpr io::Duration kClientsWait = io::milliseconds(50);
 
+// How long after a handover of leadership others may stumble over it.
+constexpr io::Duration kHandoverShows = io::seconds(1);
+
 enum class Place : std::uint32_t { entropy = 100, clock_offset, client_nodes, client_seed, session };
 
 sim::ChoiceKey key(Place place, NodeId node, std::uint64_t counter = 0) {
@@ -42,15 +45,17 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   world_ = std::make_unique<sim::World>(shape_.world);
   world_->decisions().override_with(overrides);
   for (std::uint32_t node = 1; node <= shape_.nodes; ++node) voters_.push_back(NodeId(node));
-  partitions_ = shape_.bank_clients > 0   ? kBankGroup.value
+  partitions_ = shape_.list_clients > 0   ? kListGroup.value
+                : shape_.bank_clients > 0 ? kBankGroup.value
                 : shape_.lock_clients > 0 ? 3
                 : shape_.log_clients > 0  ? 2
                                           : 1;
   total_ = partitions_ + shape_.group_partitions;
   noticed_ = std::make_unique<Noticed>(world_->counters(), shape_.node.group.raft.buggify_seed != 0);
-  oracles_ =
-      std::make_unique<Oracles>(voters_, total_, shape_.node.group.log.lock_keys_max, shape_.bank_clients > 0,
-                                [this](std::string_view mark) { reached(mark); });
+  oracles_ = std::make_unique<Oracles>(voters_,
+                                       OracleOptions{total_, shape_.node.group.log.lock_keys_max,
+                                                     shape_.bank_clients > 0, shape_.list_clients > 0},
+                                       [this](std::string_view mark) { reached(mark); });
   world_->add_observer(this);
   add_nodes();
   add_appenders();
@@ -58,6 +63,7 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   add_log_clients();
   add_lock_clients();
   add_bank_clients();
+  add_list_clients();
   add_group_clients();
   for (std::uint32_t group = 1; group <= total_; ++group) ledger_.describe(group, 0, voters_);
   faults_ = std::make_unique<sim::Faults>(*world_, ledger_, draw_plan());
@@ -207,10 +213,32 @@ void Simulation::add_bank_clients() {
     plan.impatient = options_.setting != Setting::calm;
     plan.think_mean = shape_.storm / (3 * static_cast<std::int64_t>(shape_.bank_operations));
     plan.seed = world_->decisions().bits(key(Place::client_seed, plan.self));
+    plan.clock = [this] { return static_cast<std::uint64_t>(world_->time().ns); };
     bank_memories_.push_back(std::make_unique<BankMemory>());
     BankMemory& memory = *bank_memories_.back();
     add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
       return make_bank_client(ports, plan, memory, *oracles_, world_->decisions());
+    });
+  }
+}
+
+void Simulation::add_list_clients() {
+  for (std::uint32_t i = 0; i < shape_.list_clients; ++i) {
+    ListPlan plan;
+    plan.call_codec = &wire::kClientCallCodec;
+    plan.self = NodeId(kFirstClient + clients_.size());
+    plan.nodes = nodes_from_anywhere(plan.self);
+    plan.operations = shape_.list_operations;
+    plan.keys = shape_.list_keys;
+    plan.outstanding = shape_.list_outstanding;
+    plan.impatient = options_.setting != Setting::calm;
+    plan.think_mean = shape_.storm / (3 * static_cast<std::int64_t>(shape_.list_operations));
+    plan.seed = world_->decisions().bits(key(Place::client_seed, plan.self));
+    plan.clock = [this] { return static_cast<std::uint64_t>(world_->time().ns); };
+    list_memories_.push_back(std::make_unique<ListMemory>());
+    ListMemory& memory = *list_memories_.back();
+    add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
+      return make_list_client(ports, plan, memory, *oracles_, world_->decisions());
     });
   }
 }
@@ -312,14 +340,22 @@ void Simulation::on_event(const sim::EventRecord& record) {
 }
 
 void Simulation::reached(std::string_view mark) {
-  noticed_->marked(
-      mark, world_->time(),
-      (shape_.lock_clients > 0 || shape_.bank_clients > 0) && mark.starts_with("group.duplicate_"));
+  if (mark == "node.hands_over") handed_over_ = world_->time();
+  noticed_->marked(mark, world_->time(), is_deliberate(mark));
   // Here every peer and every client is a correct one, and checksums stand between them.
   if (mark == "raft.malformed_message" || mark == "node.refused_message" || mark == "node.refused_call") {
     oracles_->complain("protocol",
                        "a node was sent what no correct peer or client sends (" + std::string(mark) + ")");
   }
+}
+
+bool Simulation::is_deliberate(std::string_view mark) const {
+  if (mark.starts_with("group.duplicate_")) {
+    return shape_.lock_clients > 0 || shape_.bank_clients > 0 || shape_.list_clients > 0;
+  }
+  if (mark == "node.call_cancelled") return shape_.group_members > 0;  // they lose partitions
+  const bool moved = handed_over_ >= world_->time() - kHandoverShows;
+  return moved && (mark == "client.leader_changed" || mark == "raft.append_of_a_past_term");
 }
 
 void Simulation::check() {
@@ -396,6 +432,9 @@ bool Simulation::clients_done() const {
   for (const auto& memory : bank_memories_) {
     if (memory->answered + memory->lost < shape_.bank_operations) return false;
   }
+  for (const auto& memory : list_memories_) {
+    if (memory->answered + memory->lost < shape_.list_operations) return false;
+  }
   return operator_done();
 }
 
@@ -457,6 +496,10 @@ std::string Simulation::who_waits() const {
     text += "; a teller answered " + number(memory->answered + memory->lost) + " of " +
             number(shape_.bank_operations);
   }
+  for (const auto& memory : list_memories_) {
+    text += "; a list client answered " + number(memory->answered + memory->lost) + " of " +
+            number(shape_.list_operations);
+  }
   if (!operator_done()) {
     text += "; the operator knows of " + number(operator_memory_->partitions) + " of " + number(total_) +
             " partitions";
@@ -491,7 +534,19 @@ void Simulation::judge() {
     const LogVerdict verdict = judge_log_histories(log_memories_);
     if (!verdict.legal) oracles_->complain("linearizability", verdict.text);
   }
+  judge_transactions();
   check();
+}
+
+// Each of them from what its clients saw, and nothing else.
+void Simulation::judge_transactions() {
+  std::vector<const ClientHistory*> lists, bank;
+  for (const auto& memory : list_memories_) lists.push_back(&memory->history);
+  for (const auto& memory : bank_memories_) bank.push_back(&memory->history);
+  for (const auto& histories : {lists, bank}) {
+    const auto wrong = judge_histories(histories);
+    if (wrong) oracles_->complain("strict-serializability", *wrong);
+  }
 }
 
 }  // namespace reel::harness

@@ -15,6 +15,7 @@
 
 #include "harness/bank_client.h"
 #include "harness/group_client.h"
+#include "harness/list_client.h"
 #include "harness/lock_client.h"
 #include "harness/log_client.h"
 #include "harness/noticed.h"
@@ -54,6 +55,8 @@ class Simulation final : private sim::Observer {
 
   sim::World& world() { return *world_; }
   const Shape& shape() const { return shape_; }
+  // Those that are created while it runs included.
+  std::uint32_t partitions() const { return total_; }
   // The replica's driver, or nullptr while it is down.
   const node::Driver* driver(NodeId id) const;
   // Stops the run before it goes beyond this time (time travel); run() then reports what there is.
@@ -67,6 +70,7 @@ class Simulation final : private sim::Observer {
   void add_log_clients();
   void add_lock_clients();
   void add_bank_clients();
+  void add_list_clients();
   void add_group_clients();
   // All nodes, beginning with one that is drawn for this client.
   std::vector<NodeId> nodes_from_anywhere(NodeId client);
@@ -79,7 +83,10 @@ class Simulation final : private sim::Observer {
   bool operator_done() const;
   bool core_agrees() const;
   void judge();
+  void judge_transactions();
   void reached(std::string_view mark);
+  // No fault has to be behind this mark: what the run itself does on purpose reaches it.
+  bool is_deliberate(std::string_view mark) const;
   void check();
   sim::FaultPlan draw_plan();
   std::string who_waits() const;
@@ -111,9 +118,11 @@ class Simulation final : private sim::Observer {
   std::vector<std::unique_ptr<LogClientMemory>> log_memories_;
   std::vector<std::unique_ptr<LockClientMemory>> lock_memories_;
   std::vector<std::unique_ptr<BankMemory>> bank_memories_;
+  std::vector<std::unique_ptr<ListMemory>> list_memories_;
   std::vector<std::unique_ptr<MemberMemory>> member_memories_;
   std::unique_ptr<OperatorMemory> operator_memory_;
   std::optional<io::Instant> stop_at_;
+  io::Instant handed_over_{INT64_MIN};  // a node, to spread the load
 };
 
 }  // namespace reel::harness

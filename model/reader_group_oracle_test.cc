@@ -24,6 +24,7 @@ ReaderGroupOracle with_ann(std::uint64_t handed, std::uint64_t done, std::uint64
 std::string oracle_of(const ReaderGroupOracle::Finding& finding) { return finding ? finding->oracle : ""; }
 
 TEST(ReaderGroupOracle, IsSilentAboutWhatIsRight) {
+  // An oracle that complains about correct members would be switched off.
   ReaderGroupOracle oracle = with_ann(10, 8, 5);
   // Bob takes over behind what was reported; what Ann did and did not report is done again.
   EXPECT_FALSE(oracle.gained(kBob, kGroup, Epoch(2), TxnId(5)));
@@ -35,11 +36,13 @@ TEST(ReaderGroupOracle, IsSilentAboutWhatIsRight) {
 }
 
 TEST(ReaderGroupOracle, FindsASkippedTransaction) {
+  // What nobody did would be lost for good, silently.
   ReaderGroupOracle oracle = with_ann(10, 8, 5);
   EXPECT_EQ(oracle_of(oracle.gained(kBob, kGroup, Epoch(2), TxnId(9))), "group-skip");
 }
 
 TEST(ReaderGroupOracle, FindsAPositionThatFell) {
+  // What was reported as done would be done again.
   ReaderGroupOracle oracle = with_ann(10, 8, 5);
   EXPECT_EQ(oracle_of(oracle.gained(kBob, kGroup, Epoch(2), TxnId(4))), "group-position");
   ReaderGroupOracle late = with_ann(10, 8, 5);
@@ -49,11 +52,13 @@ TEST(ReaderGroupOracle, FindsAPositionThatFell) {
 }
 
 TEST(ReaderGroupOracle, FindsTwoOwners) {
+  // Two owners in one epoch could not be told apart by anything that the token guards.
   ReaderGroupOracle oracle = with_ann(10, 8, 5);
   EXPECT_EQ(oracle_of(oracle.gained(kBob, kGroup, Epoch(1), TxnId(5))), "group-epoch");
 }
 
 TEST(ReaderGroupOracle, FindsGapsRepeatsAndWhatWasNeverGiven) {
+  // A member could lose or repeat transactions although the cluster is right.
   ReaderGroupOracle oracle = with_ann(10, 8, 5);
   EXPECT_EQ(oracle_of(oracle.handed(kAnn, kGroup, Epoch(1), TxnId(11))), "group-order");
   EXPECT_EQ(oracle_of(oracle.handed(kAnn, kGroup, Epoch(1), TxnId(9))), "group-order");

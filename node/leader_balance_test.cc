@@ -77,6 +77,7 @@ TEST(LeaderBalance, SpreadsAndComesToRest) {
 }
 
 TEST(LeaderBalance, NothingMovesDuringAnElection) {
+  // A group without a leader counts for nobody, and the picture is wrong.
   Leaders leaders({1, 1, 1, 0});
   for (int i = 0; i < 10; ++i) EXPECT_EQ(leaders.round(), 0u);
   leaders.leaders_[3] = 2;
@@ -93,6 +94,7 @@ TEST(LeaderBalance, ANodeThatCannotLeadIsLeftAlone) {
 }
 
 TEST(LeaderBalance, ADeadNodeGetsNothing) {
+  // Its groups would be without a leader for an election.
   Leaders leaders({1, 1, 1, 1});
   leaders.down = 3;
   for (int i = 0; i < 20; ++i) leaders.round();

@@ -93,6 +93,7 @@ void Node::step(const io::Now& now, const Event& event, Effects& out) {
       for (auto& group : groups_) group->on_peer_reset(down->peer, shared);
     }
     if (const auto* cancelled = std::get_if<Cancelled>(&event)) {
+      if (out.wants_notes) out.notes.push_back(NoteMark{"node.call_cancelled"});
       for (auto& group : groups_) group->on_cancelled(cancelled->call);
     }
   }
@@ -282,7 +283,10 @@ void Node::on_request(const Request& request, Context& context) {
   }
   const GroupId wanted_group = *group_of(call);
   Group* group = find(wanted_group);
-  if (group == nullptr) return groups_.front()->on_unknown_partition(request.call, wanted_group, context);
+  if (group == nullptr && !groups_.empty()) {
+    return groups_.front()->on_unknown_partition(request.call, wanted_group, context);
+  }
+  if (group == nullptr) return refuse(ErrorCode::no_such_partition, "this node has no partitions at all");
   if (const auto* append = std::get_if<AppendCall>(&call))
     return group->on_append(request.call, *append, context);
   if (const auto* resolve = std::get_if<ResolveCall>(&call))

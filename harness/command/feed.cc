@@ -1,19 +1,15 @@
-#include <fmt/core.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
 #include "harness/command/command.h"
 #include "harness/command/connect_flags.h"
-#include "harness/session_text.h"
+#include "harness/command/feed_group.h"
+#include "harness/command/feed_output.h"
 #include "io/wire/codec.h"
 #include "node/client/driver.h"
+#include "node/cluster/commands.h"
 
 namespace reel::harness {
 namespace {
@@ -30,14 +26,8 @@ struct FeedFlags {
   std::uint32_t patience_s = 60;
   bool follow = false;
   bool json = false;
+  GroupFeedFlags group;
 };
-
-bool is_text(std::string_view data) {
-  // Strict UTF-8 is what JSON can carry; anything else travels as hexadecimal digits.
-  return nlohmann::ordered_json(data)
-             .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
-             .find("\xEF\xBF\xBD") == std::string::npos;
-}
 
 constexpr io::Duration kLookAgain = io::milliseconds(500);
 // How long the leader is looked for before the end of the log is what the nodes that are read know of it.
@@ -48,7 +38,7 @@ constexpr io::Duration kLeaderPatience = io::seconds(1);
 class FeedHost final : public client::Driver {
  public:
   FeedHost(real::Loop& loop, RealClient& client, const FeedFlags& flags)
-      : Driver(client.ports(), wire::kClientCallCodec), loop_(loop), flags_(flags) {
+      : Driver(client.ports(), wire::kClientCallCodec), loop_(loop), flags_(flags), out_(flags.json) {
     client::ReaderOptions options;
     options.nodes = client.nodes();
     options.group = GroupId(flags.partition + 1);
@@ -93,33 +83,12 @@ class FeedHost final : public client::Driver {
 
   void on_transaction(const log::Transaction& transaction) override {
     if (done_) return;
-    const std::string_view data(reinterpret_cast<const char*>(transaction.record.data.data()),
-                                transaction.record.data.size());
-    if (flags_.json) {
-      nlohmann::ordered_json object{{"id", transaction.id.value},
-                                    {"time", transaction.time},
-                                    {"session", text_of(transaction.session)},
-                                    {"sequence", transaction.sequence.value},
-                                    {"header", transaction.record.header}};
-      if (is_text(data)) {
-        object["data"] = data;
-      } else {
-        std::string hex;
-        for (const unsigned char byte : data) hex += fmt::format("{:02x}", byte);
-        object["data_hex"] = hex;
-      }
-      out_ += object.dump();
-    } else {
-      out_ += data;
-    }
-    out_ += '\n';
-    ++count_;
-    if (flags_.limit != 0 && count_ >= flags_.limit) finish();
-    if (out_.size() > (1u << 20)) write_out();
+    out_.add(transaction);
+    if (flags_.limit != 0 && out_.count() >= flags_.limit) finish();
   }
 
   void on_progress() override {
-    write_out();
+    if (!write_out()) return;
     const client::Reader& reader = *readers().front();
     if (reader.failure()) {
       error_ = *reader.failure();
@@ -141,28 +110,17 @@ class FeedHost final : public client::Driver {
     done_ = true;
     loop_.stop();
   }
-  void write_out() {
-    std::size_t at = 0;
-    while (at < out_.size()) {
-      const ssize_t wrote = write(STDOUT_FILENO, out_.data() + at, out_.size() - at);
-      if (wrote < 0 && errno == EINTR) continue;
-      if (wrote < 0) {
-        if (errno != EPIPE)
-          error_ = std::string("writing the output failed (") + std::strerror(errno) + "): make room";
-        done_ = true;
-        loop_.stop();
-        break;
-      }
-      at += static_cast<std::size_t>(wrote);
-    }
-    out_.clear();
+  bool write_out() {
+    if (out_.write_out()) return true;
+    error_ = out_.error();
+    finish();
+    return false;
   }
 
   real::Loop& loop_;
   FeedFlags flags_;
-  std::string out_;
+  FeedOutput out_;
   std::string error_;
-  std::uint64_t count_ = 0;
   bool done_ = false;
   std::set<io::CallId> questions_;  // for the end of the log
   std::optional<TxnId> end_;        // read at least up to here; 0 if nobody could tell
@@ -170,6 +128,17 @@ class FeedHost final : public client::Driver {
   TxnId position_;  // how far it has come; with a filter, also past what it does not print
   io::Instant last_news_;
 };
+
+// Of a group, where to read and from where on is the cluster's to say.
+void check_group(const FeedFlags& flags, const CLI::App& command) {
+  for (const char* other :
+       {"--partition", "--from", "--from-time", "--header-mask", "--header-value", "--lock", "--patience"}) {
+    if (command.count(other) > 0) misuse(std::string(other) + " is not for --group: leave one of them out");
+  }
+  if (!cluster::is_reader_group_name(flags.group.name)) {
+    misuse("--group is '" + shown(flags.group.name) + "': use letters, digits and . _ - : /");
+  }
+}
 
 Exit feed(const FeedFlags& flags) {
   if ((flags.header_value & ~flags.header_mask) != 0) {
@@ -181,6 +150,7 @@ Exit feed(const FeedFlags& flags) {
   std::signal(SIGPIPE, SIG_IGN);
   real::Loop loop;
   RealClient client(loop, flags.connect);
+  if (!flags.group.name.empty()) return feed_group(loop, client, flags.group);
   FeedHost host(loop, client, flags);
   loop.on_stop_signal([&](int) { loop.stop(); });
   host.on_start();
@@ -196,7 +166,8 @@ void add_feed(CLI::App& app, Run& run) {
       "Example: reel feed --from 0 --token-file reel-data/token\n"
       "         reel feed --from 100 --follow --json --token-file reel-data/token\n"
       "         reel feed --header-mask 0xff --header-value 7 --token-file reel-data/token\n"
-      "         reel feed --lock account/17 --from-time 1700000000000000000 --token-file reel-data/token");
+      "         reel feed --lock account/17 --from-time 1700000000000000000 --token-file reel-data/token\n"
+      "         reel feed --group billing --follow --json --token-file reel-data/token");
   auto flags = std::make_shared<FeedFlags>();
   add_connect_flags(*command, flags->connect);
   command->add_option("--partition", flags->partition, "partition of the log")->capture_default_str();
@@ -215,7 +186,24 @@ void add_feed(CLI::App& app, Run& run) {
                    "0: never")
       ->capture_default_str();
   command->add_flag("--json", flags->json, "one JSON object per transaction");
-  command->callback([flags, &run] { run = [flags] { return feed(*flags); }; });
+  command->add_option(
+      "--group", flags->group.name,
+      "be a member of this reader group: read the partitions that are given to it, from where the "
+      "group stands; what is printed is done with");
+  command
+      ->add_option("--member-patience", flags->group.patience_ms,
+                   "with --group: milliseconds without a word after which a member's partitions go to others")
+      ->check(CLI::Range(100u, 3'600'000u))
+      ->capture_default_str();
+  command->callback([flags, command, &run] {
+    flags->group.limit = flags->limit;
+    flags->group.follow = flags->follow;
+    flags->group.json = flags->json;
+    run = [flags, command] {
+      if (command->count("--group") > 0) check_group(*flags, *command);
+      return feed(*flags);
+    };
+  });
 }
 
 }  // namespace reel::harness

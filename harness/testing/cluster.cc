@@ -15,7 +15,6 @@ namespace reel::testing {
 namespace {
 
 constexpr std::uint64_t kFirstClient = 101;
-constexpr io::Duration kCallTimeout = io::milliseconds(500);
 constexpr std::uint64_t kCluster = 1;
 
 enum class Place : std::uint32_t { entropy = 200, session };
@@ -24,6 +23,8 @@ sim::ChoiceKey key(Place place, std::uint64_t machine, std::uint64_t counter) {
   return {sim::Choice::harness, static_cast<std::uint32_t>(place), static_cast<std::uint32_t>(machine),
           counter};
 }
+
+constexpr std::uint32_t kPartitionsMax = 16;
 
 GroupId group_of(std::uint32_t partition) { return GroupId(partition + 1); }
 
@@ -72,7 +73,8 @@ struct Cluster::World {
       : options(wanted),
         world(sim::WorldOptions{.seed = wanted.seed}),
         voters(voters_of(wanted.nodes)),
-        oracles(voters, wanted.partitions, log::LogOptions{}.lock_keys_max, [](std::string_view) {}) {}
+        oracles(voters, {.partitions = kPartitionsMax, .lock_keys_max = log::LogOptions{}.lock_keys_max},
+                [](std::string_view) {}) {}
 
   static std::vector<NodeId> voters_of(std::uint32_t nodes) {
     REEL_CHECK(nodes >= 1 && nodes <= 7);
@@ -84,6 +86,12 @@ struct Cluster::World {
     if (oracles.violation() && !world.failed()) {
       world.fail(oracles.violation()->oracle, oracles.violation()->oracle, oracles.violation()->sentence);
     }
+  }
+
+  void cut(NodeId from, NodeId to) {
+    sim::LinkFaults& faults = world.network().faults(world.index_of(from), world.index_of(to));
+    faults.cut = true;
+    faults.cut_kind = sim::FaultKind::net_isolate;
   }
 
   ClusterOptions options;
@@ -114,7 +122,7 @@ struct Client::Inside {
         caller(cluster.voters, self, wire::kClientCallCodec, cluster.options.seed) {}
 
   Session& session(std::uint32_t partition) {
-    REEL_CHECK(partition < owner.options.partitions);
+    REEL_CHECK(partition < kPartitionsMax);
     auto found = sessions.find(partition);
     if (found == sessions.end()) {
       sim::Decisions& decisions = owner.world.decisions();
@@ -127,7 +135,7 @@ struct Client::Inside {
   }
   template <class Result>
   std::expected<Result, CallError> ask(const ClientCall& call, io::Duration limit) {
-    return caller.insist<Result>(*host, call, kCallTimeout, host->now().monotonic + limit);
+    return caller.insist<Result>(*host, call, owner.options.call_timeout, host->now().monotonic + limit);
   }
   NotCommitted unknown(const CallError& error) const {
     return {NotCommitted::Reason::unknown, {}, 0, std::string(name_of(error.code)) + ": " + error.text};
@@ -176,12 +184,12 @@ std::expected<Committed, NotCommitted> Client::append(const Transaction& transac
   call.block = block_of(transaction);
   if (owner.requests_to_lose > 0) {
     --owner.requests_to_lose;
-    inside_.host->sleep(kCallTimeout);
+    inside_.host->sleep(owner.options.call_timeout);
   }
   if (owner.answers_to_lose > 0) {
     --owner.answers_to_lose;
     [[maybe_unused]] const auto lost = inside_.ask<AppendResult>(call, limit);
-    inside_.host->sleep(kCallTimeout);
+    inside_.host->sleep(owner.options.call_timeout);
   }
   const auto result = inside_.ask<AppendResult>(call, limit);
   if (!result) return std::unexpected(inside_.unknown(result.error()));
@@ -220,6 +228,13 @@ std::optional<std::vector<Read>> Client::read(std::uint64_t from, std::uint32_t 
   return read;
 }
 
+std::optional<std::uint32_t> Client::create_partitions(std::uint32_t total, io::Duration limit) {
+  REEL_CHECK(total <= kPartitionsMax);
+  const auto result = inside_.ask<PartitionsResult>(CreatePartitionsCall{total}, limit);
+  if (!result) return std::nullopt;
+  return result->total;
+}
+
 std::optional<std::uint64_t> Client::high_water(std::uint32_t partition, io::Duration limit) {
   const auto result = inside_.ask<HighWaterResult>(HighWaterCall{group_of(partition), true}, limit);
   if (!result) return std::nullopt;
@@ -231,11 +246,15 @@ void Client::sleep(io::Duration span) { inside_.host->sleep(span); }
 // ---- the cluster
 
 Cluster::Cluster(const ClusterOptions& options) : world_(std::make_unique<World>(options)) {
-  REEL_CHECK(options.partitions >= 1 && options.partitions <= 16);
+  REEL_CHECK(options.partitions >= 1 && options.partitions <= kPartitionsMax);
   World& world = *world_;
   harness::SimulatedNode node;
   node.options.group.election_timeout = io::milliseconds(300);
   node.options.group.heartbeat_interval = io::milliseconds(50);
+  if (options.session_expiry) {
+    REEL_CHECK(options.session_expiry->ns > 0);
+    node.options.group.log.sessions.session_expiry = static_cast<std::uint64_t>(options.session_expiry->ns);
+  }
   node.options.journal.file_bytes = 8u << 20;
   node.options.journal.identity_sectors = 512;
   node.options.journal.hard_state_pages = 1;
@@ -265,6 +284,7 @@ void Cluster::start(Program program) {
   sim::MachineOptions machine;
   machine.id = id;
   machine.role = sim::MachineRole::client;
+  machine.rights = machine.rights | io::Rights::admin;
   auto inside = std::make_shared<Client::Inside>(world, id);
   machine.factory = [&world, inside,
                      program = std::move(program)](io::Ports& ports) -> std::unique_ptr<io::Host> {
@@ -332,18 +352,24 @@ void Cluster::power_loss() {
 }
 
 void Cluster::isolate(std::uint32_t node) {
-  sim::World& world = world_->world;
-  const std::uint32_t alone = world.index_of(NodeId(node));
-  for (const sim::MachineRole role : {sim::MachineRole::node, sim::MachineRole::client}) {
-    for (const NodeId other : world.machines(role)) {
-      if (other == NodeId(node)) continue;
-      for (const auto& [from, to] :
-           {std::pair(alone, world.index_of(other)), std::pair(world.index_of(other), alone)}) {
-        sim::LinkFaults& faults = world.network().faults(from, to);
-        faults.cut = true;
-        faults.cut_kind = sim::FaultKind::net_isolate;
-      }
-    }
+  cut_from_peers(node);
+  for (const NodeId client : world_->world.machines(sim::MachineRole::client)) {
+    world_->cut(NodeId(node), client);
+    world_->cut(client, NodeId(node));
+  }
+}
+
+void Cluster::cut_from_peers(std::uint32_t node) {
+  for (const NodeId other : world_->voters) {
+    if (other == NodeId(node)) continue;
+    world_->cut(NodeId(node), other);
+    world_->cut(other, NodeId(node));
+  }
+}
+
+void Cluster::silence(std::uint32_t node) {
+  for (const NodeId client : world_->world.machines(sim::MachineRole::client)) {
+    world_->cut(NodeId(node), client);
   }
 }
 

@@ -34,6 +34,9 @@ struct ClusterOptions {
   std::uint64_t seed = 1;
   std::uint32_t nodes = 3;       // 1 to 7
   std::uint32_t partitions = 1;  // 1 to 16
+  // Sessions that were idle for so long, by the log's time, are dropped; not given: the state machine's default.
+  std::optional<io::Duration> session_expiry{};
+  io::Duration call_timeout = io::milliseconds(500);  // of clients: then they ask elsewhere
 };
 
 struct Transaction {
@@ -83,6 +86,8 @@ class Client {
                                         io::Duration limit = io::seconds(30));
   // How many transactions the partition holds: linearizable.
   std::optional<std::uint64_t> high_water(std::uint32_t partition = 0, io::Duration limit = io::seconds(30));
+  // There are `total` partitions from now on, if there were fewer (at most 16). How many there are.
+  std::optional<std::uint32_t> create_partitions(std::uint32_t total, io::Duration limit = io::seconds(30));
   void sleep(io::Duration span);
 
  private:
@@ -118,6 +123,10 @@ class Cluster {
   void power_loss();
   // Nobody reaches this node, and it reaches nobody.
   void isolate(std::uint32_t node);
+  // It and the other nodes do not reach each other; clients reach all of them.
+  void cut_from_peers(std::uint32_t node);
+  // What it answers to clients is lost; what they ask arrives.
+  void silence(std::uint32_t node);
   void heal();
   // The next so many appends are never sent; the client finds out by its timeout.
   void lose_requests(std::uint32_t count);

@@ -39,6 +39,47 @@ TEST(TestingCluster, LostMessagesChangeNothing) {
   })) << text_of(cluster);
 }
 
+// A partition that was just created could be unknown to those who are asked next, or be gone after a power loss.
+TEST(TestingCluster, PartitionsAreCreatedWhileItRuns) {
+  Cluster cluster({.seed = 11});
+  EXPECT_TRUE(cluster.run([&](Client& client) {
+    ASSERT_TRUE(client.append({.data = "zero"}).has_value());
+    EXPECT_EQ(client.create_partitions(4), 4u);
+    EXPECT_EQ(client.create_partitions(2), 4u);
+    for (std::uint32_t partition = 1; partition < 4; ++partition) {
+      EXPECT_EQ(client.append({.data = "first"}, partition)->id, 0u);
+    }
+    cluster.power_loss();
+    for (std::uint32_t partition = 1; partition < 4; ++partition) {
+      EXPECT_EQ(client.append({.data = "second"}, partition)->id, 1u);
+      EXPECT_EQ(client.read(0, partition)->size(), 2u);
+    }
+    EXPECT_EQ(client.create_partitions(1), 4u);
+  })) << text_of(cluster);
+}
+
+// One node that leads all partitions does the work of three.
+TEST(TestingCluster, LeadersSpreadOverTheNodes) {
+  Cluster cluster({.seed = 12, .partitions = 6});
+  const auto led_by = [&](std::uint32_t node) {
+    std::uint32_t count = 0;
+    for (std::uint32_t partition = 0; partition < 6; ++partition) count += cluster.leader(partition) == node;
+    return count;
+  };
+  EXPECT_TRUE(cluster.run([&](Client& client) {
+    ASSERT_TRUE(client.append({.data = "up"}).has_value());
+    client.sleep(io::seconds(15));
+    for (std::uint32_t node = 1; node <= 3; ++node) EXPECT_EQ(led_by(node), 2u) << node;
+    cluster.crash(2);
+    client.sleep(io::seconds(15));
+    EXPECT_EQ(led_by(1), 3u);
+    EXPECT_EQ(led_by(3), 3u);
+    cluster.restart(2);
+    client.sleep(io::seconds(15));
+    for (std::uint32_t node = 1; node <= 3; ++node) EXPECT_EQ(led_by(node), 2u) << node;
+  })) << text_of(cluster);
+}
+
 // A leader that dies could take acknowledged transactions with it, or power that fails everywhere.
 TEST(TestingCluster, SurvivesItsLeaderAndAPowerLoss) {
   Cluster cluster({.seed = 3, .nodes = 5});

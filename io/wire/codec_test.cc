@@ -300,6 +300,7 @@ TEST(Limits, AppendRequestsOutOfShapeAreRefused) {
 }
 
 TEST(Limits, EveryKindOfEntryTravels) {
+  // A kind that the wire does not know would cut every connection of the peer that sends it.
   for (const EntryKind kind :
        {EntryKind::empty, EntryKind::transactions, EntryKind::configuration, EntryKind::cluster}) {
     Draw draw(7);

@@ -81,6 +81,7 @@ class GroupReaderTest : public testing::Test {
 };
 
 TEST_F(GroupReaderTest, JoinsAndReadsFromTheGroupsPosition) {
+  // Begun elsewhere, it would skip or repeat what the group did before.
   EXPECT_EQ(report().verb, ReaderGroupCall::Verb::join);
   assign({{GroupId(2), Epoch(5), TxnId(40), false}});
   ASSERT_EQ(feeds.size(), 1u);
@@ -146,6 +147,7 @@ TEST_F(GroupReaderTest, WithoutAnswersItGivesItsSharesUp) {
 }
 
 TEST_F(GroupReaderTest, PutOutItJoinsAgain) {
+  // A member that was put out once would read nothing any more.
   assign({{GroupId(1), Epoch(1), TxnId(0), false}});
   pass(io::seconds(1));
   CallError error;
@@ -174,6 +176,7 @@ TEST_F(GroupReaderTest, ANewEpochIsANewShare) {
 }
 
 TEST_F(GroupReaderTest, LeavesWithItsProgress) {
+  // Work that was done would be done again by who comes next.
   assign({{GroupId(1), Epoch(1), TxnId(0), false}});
   feed(GroupId(1), 5);
   reader->done(GroupId(1), Epoch(1), TxnId(5));
@@ -188,6 +191,7 @@ TEST_F(GroupReaderTest, LeavesWithItsProgress) {
 }
 
 TEST_F(GroupReaderTest, FollowsTheLeader) {
+  // A report that keeps going to a follower lets the member be put out.
   CallError error;
   error.code = ErrorCode::not_leader;
   error.hint = NodeId(3);

@@ -80,6 +80,7 @@ class ClusterStateTest : public testing::Test {
 };
 
 TEST_F(ClusterStateTest, TheFirstMemberGetsAll) {
+  // A partition without an owner would be read by nobody.
   join(kAnn);
   const auto shares = group().shares_of(kAnn);
   ASSERT_EQ(shares.size(), 4u);
@@ -113,6 +114,7 @@ TEST_F(ClusterStateTest, WhoLostAPartitionCannotMoveItsPosition) {
 }
 
 TEST_F(ClusterStateTest, PositionsNeverFall) {
+  // A delayed copy of an old report would have the next owner do things again.
   join(kAnn);
   report(kAnn, 2, 1, 50);
   report(kAnn, 2, 1, 20);  // a delayed copy
@@ -120,6 +122,7 @@ TEST_F(ClusterStateTest, PositionsNeverFall) {
 }
 
 TEST_F(ClusterStateTest, ALateRevocationIsOfItsOwnEpoch) {
+  // A revocation that comes late would take the partition from who has just got it.
   join(kAnn);
   join(kBob);
   release_all();
@@ -130,6 +133,7 @@ TEST_F(ClusterStateTest, ALateRevocationIsOfItsOwnEpoch) {
 }
 
 TEST_F(ClusterStateTest, WhenAnOwnerDiesItsPartitionsMoveAtOnce) {
+  // They would wait for a release that never comes.
   join(kAnn);
   join(kBob);
   release_all();
@@ -143,6 +147,7 @@ TEST_F(ClusterStateTest, WhenAnOwnerDiesItsPartitionsMoveAtOnce) {
 }
 
 TEST_F(ClusterStateTest, APositionOutlivesItsMembers) {
+  // A group that stops for the night would begin at 0 in the morning.
   join(kAnn);
   report(kAnn, 3, 1, 33);
   leave(kAnn);
@@ -154,6 +159,7 @@ TEST_F(ClusterStateTest, APositionOutlivesItsMembers) {
 }
 
 TEST_F(ClusterStateTest, NewPartitionsAreSharedOut) {
+  // Partitions created later would be read by nobody.
   join(kAnn);
   join(kBob);
   release_all();
@@ -179,6 +185,7 @@ TEST_F(ClusterStateTest, EachBatchOfPartitionsKeepsItsConfiguration) {
 }
 
 TEST_F(ClusterStateTest, WhatHasNoRoomIsNotDone) {
+  // Memory for positions would grow without a bound.
   apply(CreatePartitions{1, kGroupsMax, three()});
   partitions = kGroupsMax;
   const std::uint32_t room = kReaderSharesMax / kGroupsMax;
@@ -218,8 +225,9 @@ TEST_F(ClusterStateTest, RandomLivesKeepTheInvariants) {
           const bool honest = draw(4) != 0;
           report.call.member = honest ? is.owner : member;
           if (report.call.member == MemberId()) report.call.member = member;
-          report.call.progress = {
-              {GroupId(id), honest ? is.epoch : Epoch(draw(20)), is.next + draw(10), draw(2) == 0}};
+          const Epoch epoch = honest ? is.epoch : Epoch(draw(20));
+          const TxnId next = is.next + draw(10);
+          report.call.progress = {{GroupId(id), epoch, next, draw(2) == 0}};
         }
       }
       apply(command);

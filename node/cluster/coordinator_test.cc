@@ -95,6 +95,7 @@ TEST_F(CoordinatorTest, NoNewsCostNoEntry) {
 }
 
 TEST_F(CoordinatorTest, TheSilentArePutOut) {
+  // The partitions of a dead member would be read by nobody.
   join(1, kAnn);
   join(2, kBob);
   settle();
@@ -124,6 +125,7 @@ TEST_F(CoordinatorTest, ANewLeaderCountsAnew) {
 }
 
 TEST_F(CoordinatorTest, WhatIsNotReleasedIsTaken) {
+  // A member that hangs in its work would keep others waiting for ever.
   join(1, kAnn);
   settle();
   join(2, kBob);
@@ -142,6 +144,7 @@ TEST_F(CoordinatorTest, WhatIsNotReleasedIsTaken) {
 }
 
 TEST_F(CoordinatorTest, EndedLeadershipTellsEverybody) {
+  // Callers would wait for answers that nobody owes them any more.
   join(1, kAnn);
   propose();
   join(2, kBob);
@@ -153,6 +156,7 @@ TEST_F(CoordinatorTest, EndedLeadershipTellsEverybody) {
 }
 
 TEST_F(CoordinatorTest, PartitionsAreCreatedOnce) {
+  // A repeated call would create more partitions than were asked for.
   call(1, CreatePartitionsCall{6});
   call(2, CreatePartitionsCall{6});
   call(3, CreatePartitionsCall{5});
@@ -167,6 +171,7 @@ TEST_F(CoordinatorTest, PartitionsAreCreatedOnce) {
 }
 
 TEST_F(CoordinatorTest, AGroupCanBeForgotten) {
+  // Positions of groups that nobody uses would be kept for ever.
   join(1, kAnn);
   settle();
   call(2, RemoveReaderGroupCall{"g"});
@@ -179,6 +184,7 @@ TEST_F(CoordinatorTest, AGroupCanBeForgotten) {
 }
 
 TEST_F(CoordinatorTest, MalformedCallsAreRefused) {
+  // They would be written to the log, and every node would have to live with them.
   call(1, ReaderGroupCall{"g h", kAnn, ReaderGroupCall::Verb::join, io::seconds(1), {}});
   call(2, ReaderGroupCall{"g", MemberId(), ReaderGroupCall::Verb::join, io::seconds(1), {}});
   call(3, ReaderGroupCall{"g", kAnn, ReaderGroupCall::Verb::join, io::Duration{1}, {}});

@@ -36,6 +36,8 @@ std::expected<void, std::string_view> LogState::apply(const EntryIdentity& ident
     time += behind - id;
     id = behind;
   }
+  // What was dropped must be the same everywhere too.
+  hasher.add(sessions_.floor().value).add(sessions_.size()).add(locks_.floor().value);
   hasher.add(identity.checksum.low);
   applied_ = identity.index;
   next_id_ = id;
