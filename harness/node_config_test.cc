@@ -71,7 +71,7 @@ TEST(NodeConfigLimits, TheDocumentedDefaultsAreTheDefaults) {
   const NodeConfig said = parse(
       "[limits]\ntransaction_kib = 1024\nbatch_kib = 3072\nbatch_transactions = 16384\nentry_kib = 1024\n"
       "frame_kib = 4096\nconnections = 4096\ncalls = 65536\ncall_mib = 256\nunread_mib = 64\nqueue_mib = 64\n"
-      "queue_min_kib = 1024\nqueue_calls = 65536\nqueue_delay_ms = 200\nretry_max_ms = 1000\n"
+      "queue_min_kib = 2048\nqueue_calls = 65536\nqueue_delay_ms = 200\nretry_max_ms = 1000\n"
       "feeds_waiting = 65536\nreads_waiting = 16384\n");
   const NodeConfig silent = parse("");
   const node::GroupOptions& a = said.options.group;

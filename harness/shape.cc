@@ -483,9 +483,9 @@ std::optional<Setting> setting_by_name(std::string_view name) {
 }
 
 std::optional<Workload> workload_by_name(std::string_view name) {
-  for (const Workload workload : {Workload::mixed, Workload::append, Workload::feed, Workload::log,
-                                  Workload::locks, Workload::bank, Workload::groups, Workload::lists,
-                                  Workload::overload}) {
+  for (const Workload workload :
+       {Workload::mixed, Workload::append, Workload::feed, Workload::log, Workload::locks, Workload::bank,
+        Workload::groups, Workload::lists, Workload::overload}) {
     if (name == name_of(workload)) return workload;
   }
   return std::nullopt;

@@ -56,7 +56,9 @@ bool Admission::fits(const Held& held, std::uint64_t cost) const {
   const std::uint64_t most = limit();
   if (calls_ >= options_.calls_max || bytes_ + cost > most) return false;
   if (held.calls == 0) return true;
-  return held.bytes + cost <= kShare * (most - bytes_ - cost) &&
+  const std::uint64_t shared = most - most / kReserve;
+  if (bytes_ + cost > shared) return false;
+  return held.bytes + cost <= kShare * (shared - bytes_ - cost) &&
          held.calls + 1 <= kShare * (options_.calls_max - calls_ - 1);
 }
 

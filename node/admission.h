@@ -9,7 +9,8 @@
 //
 // Sessions share the queue by dynamic thresholds (Choudhury and Hahne 1998): a session that has something here may hold
 // at most kShare times of what is free. So any number of greedy sessions leaves room for the others, without anybody
-// knowing how many there are; and one that is alone may hold two thirds.
+// knowing how many there are. Moreover one part in kReserve is only for sessions that have nothing here: who is answered
+// sends the next call at once, who was refused comes back later, and would find that room taken again and again.
 //
 // Retries are appointments: each refused call is told a time of its own, one behind the other, spaced as the queue
 // drains. Clients that keep them come back at the rate that can be served, not all at once.
@@ -31,7 +32,7 @@ namespace reel::node {
 
 struct AdmissionOptions {
   std::uint64_t bytes_max = 64u << 20;                // however fast it drains; > 0
-  std::uint64_t bytes_min = 1u << 20;                 // however slowly; at most bytes_max
+  std::uint64_t bytes_min = 2u << 20;                 // however slowly; at most bytes_max
   std::uint32_t calls_max = 65536;                    // > 0
   io::Duration delay_target = io::milliseconds(200);  // between these, what drains within this time; > 0
   io::Duration retry_min = io::milliseconds(5);       // > 0
@@ -44,6 +45,8 @@ class Admission {
   static constexpr std::uint64_t kCallBytes = 256;
   // A session holds at most this many times of what is free.
   static constexpr std::uint64_t kShare = 2;
+  // The part of the queue that is for sessions which have nothing in it: 1 / kReserve.
+  static constexpr std::uint64_t kReserve = 3;
 
   explicit Admission(const AdmissionOptions& options);
 

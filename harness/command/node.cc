@@ -95,7 +95,7 @@ void add_node(CLI::App& app, Run& run) {
       "1024\n"
       "    frame_kib = 4096             connections = 4096       calls = 65536                call_mib = "
       "256\n"
-      "    unread_mib = 64              queue_mib = 64           queue_min_kib = 1024         queue_calls = "
+      "    unread_mib = 64              queue_mib = 64           queue_min_kib = 2048         queue_calls = "
       "65536\n"
       "    queue_delay_ms = 200         retry_max_ms = 1000      feeds_waiting = 65536        reads_waiting "
       "= 16384\n\n"

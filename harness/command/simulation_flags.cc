@@ -8,7 +8,8 @@
 namespace reel::harness {
 
 void SimulationFlags::add_to(CLI::App& command) {
-  command.add_option("--workload", workload, "mixed, append, feed, log, locks, bank, groups, lists or overload")
+  command
+      .add_option("--workload", workload, "mixed, append, feed, log, locks, bank, groups, lists or overload")
       ->capture_default_str();
   command.add_option("--mode", mode, "bounded: being stuck after healing is a bug; unbounded: only safety")
       ->capture_default_str();
