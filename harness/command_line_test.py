@@ -130,7 +130,7 @@ class Help(Contract):
     def test_every_command_explains_itself(self):
         """A command without help, or help without an example, sends its user to the source."""
         seen = {" ".join(path): text for path, text in self.commands()}
-        for name in ("up", "node", "node init", "append", "resolve", "feed", "status",
+        for name in ("up", "node", "node init", "append", "submit", "resolve", "lookup", "feed", "status",
                      "admin", "admin partition", "admin partition list", "admin partition describe", "sim", "replay",
                      "trace hash", "trace dump", "disk crash-image", "bench"):
             self.assertIn(name, seen)
@@ -198,6 +198,13 @@ class WrongUse(Contract):
         self.refused(USAGE, ["--sequence is required"], "resolve", "--session", SESSION)
         self.refused(USAGE, ["--session is required"], "resolve", "--sequence", 1)
         self.refused(USAGE, ["partition is required"], "admin", "partition", "describe")
+        self.refused(USAGE, ["FILE is required"], "submit")
+        self.refused(USAGE, ["--session", "32 hexadecimal digits"], "submit", "-", "--session", "x")
+        self.refused(USAGE, ["--opened", "--session"], "submit", "-", "--opened", "0=1")
+        self.refused(USAGE, ["PARTITION=INDEX"], "submit", "-", "--session", SESSION, "--opened", "7")
+        self.refused(USAGE, ["--outstanding", "1 to"], "submit", "-", "--outstanding", 0)
+        self.refused(USAGE, ["--deadline-ms", "1 to"], "submit", "-", "--deadline-ms", 0)
+        self.refused(USAGE, ["--id is required"], "lookup")
         self.refused(USAGE, ["partition"], "admin", "partition", "describe", "first")
         self.refused(USAGE, ["needs a command"], "admin", "partition")
         self.refused(USAGE, ["no command 'split'"], "admin", "partition", "split")
@@ -518,6 +525,121 @@ class Clients(Contract):
         stdout, stderr = append.communicate()
         self.check_refusal(append.returncode, stderr, FINDING, ["interrupted", "2 transactions", "0..1"], "append")
         self.assertEqual(stdout, b"")
+
+
+
+class Submit(Contract):
+    """`reel submit`: a file of transactions of their own."""
+
+    def file(self, *lines):
+        path = self.directory / "lines.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" if isinstance(line, dict) else line + "\n" for line in lines))
+        return path
+
+    def outcomes(self, stdout):
+        *lines, end = [json.loads(line) for line in stdout.splitlines()]
+        self.assertEqual([each["line"] for each in lines], list(range(1, len(lines) + 1)))
+        self.assertEqual(end["lines"], len(lines) + end["unsent"])
+        return lines, end
+
+    def test_nothing_is_sent_of_a_file_that_is_not_understood(self):
+        """Half of a file that was committed for good could not be taken back, nor its line be found."""
+        for lines, says in (((' {"data": "x"}', "{"), "line 2 is not JSON"),
+                            (({"data": "x"}, "[1]"), "line 2 is not a JSON object"),
+                            (({"data": "x"}, "", {"data": "y"}), "line 2 is not JSON"),
+                            (({"data": "x", "wrte": ["k"]},), ["line 1", "'wrte'", "means nothing"]),
+                            (({"data": "x"}, {"data": "x", "write": "k"}), ["line 2", "write", "list of keys"]),
+                            (({"header": 1},), ["line 1", "data or data_base64"]),
+                            (({"data_base64": "x"},), ["line 1", "not base64"]),
+                            (({"data": "x", "based_on": -1},), ["line 1", "based_on", "whole number"]),
+                            (({"data": "x", "partition": 0, "key": "k"},), ["line 1", "both"]),
+                            (({"data": "x" * (LINE_BYTES_MAX + 1)},), ["line 1", "limit of 1048576 bytes"])):
+            self.refused(FINDING, ["nothing was sent", *([says] if isinstance(says, str) else says)], "submit",
+                         self.file(*lines), "--token-file", self.token_file())
+        self.refused(USAGE, ["key", "--partitions"], "submit", self.file({"data": "x", "key": "k"}), "--token-file",
+                     self.token_file())
+        self.refused(FINDING, ["cannot be read"], "submit", self.directory / "none", "--token-file", self.token_file())
+
+    def test_each_line_has_its_outcome(self):
+        """Of many lines each must be known to be committed or not, and why; a repetition must say the same."""
+        cluster = self.cluster(nodes=1, partitions=3)
+        path = self.file({"data": "open ann", "write": ["ann"]},
+                         {"data": "open bob", "write": ["bob"], "partition": 2, "header": 7},
+                         {"data": "blind", "write": ["ann"]},
+                         {"data": "list", "append": ["ann"], "read": ["carl"]},
+                         {"data_base64": "AP8="},
+                         {"data": "spread", "key": "some key"})
+        command = ("submit", path, *cluster.connect(), "--json", "--outstanding", 1, "--partitions", 3)
+        stdout = self.refused(FINDING, ["1 of 6 were not committed", "line 3 conflicts", "transaction 0", "'ann'", "write lock"],
+                              *command)
+        lines, end = self.outcomes(stdout)
+        self.assertEqual([each["outcome"] for each in lines], ["committed"] * 2 + ["conflict"] + ["committed"] * 3)
+        self.assertEqual({name: lines[2][name] for name in ("lock", "key", "id")}, {"lock": "write", "key": "ann", "id": 0})
+        self.assertEqual([(each["partition"], each["id"]) for each in lines[:2] + lines[3:5]], [(0, 0), (2, 0), (0, 1), (0, 2)])
+        self.assertEqual((end["committed"], end["conflict"], end["unknown"]), (5, 1, 0))
+        again, _ = self.outcomes(self.refused(FINDING, ["line 3 conflicts"], *command, "--session", end["session"],
+                                              "--opened", end["opened"]))
+        self.assertEqual(again[:2] + again[3:], lines[:2] + lines[3:])
+        self.assertEqual((again[2]["outcome"], again[2]["id"]), ("conflict", 1))  # the newest change is named
+        feed = [json.loads(line) for line in self.succeeds("feed", *cluster.connect(), "--json").splitlines()]
+        self.assertEqual([data_of(each) for each in feed][:3], [b"open ann", b"list", b"\x00\xff"])
+        one = json.loads(self.succeeds("lookup", *cluster.connect(), "--partition", 2, "--id", 0, "--json"))
+        self.assertEqual((one["data"], one["header"], one["sequence"], one["session"]), ("open bob", 7, 1, end["session"]))
+        # What follows from them, from standard input, in words.
+        text = self.succeeds("submit", "-", *cluster.connect(), input=b'{"data": "x", "write": ["ann"], "based_on": 1}')
+        self.assertRegex(text.decode(), r"^session [0-9a-f]{32}: 1 of 1 committed\n$")
+        self.assertIn("0 of 0", self.succeeds("submit", "-", *cluster.connect(), input=b"").decode())
+        self.refused(FINDING, ["line 1", "based on 9", "nothing was sent"], "submit", "-", *cluster.connect(),
+                     input=b'{"data": "x", "based_on": 9}')
+        self.refused(FINDING, ["line 1", "partition 3", "not there"], "submit", "-", *cluster.connect(),
+                     input=b'{"data": "x", "partition": 3}')
+
+    def test_a_file_happens_once_although_a_leader_dies(self):
+        """Lines could be lost or doubled when the leader dies in their midst, or the script runs again."""
+        cluster = self.cluster()
+        count = 20_000
+        path = self.file(*({"data": f"line {i}", "append": ["list"]} for i in range(count)))
+        command = [REEL, "submit", path, *cluster.connect(), "--session", SESSION, "--json"]
+        process = child(command)
+        leader = leader_of(cluster.wait_until("some lines", lambda s: leader_of(s) and s[leader_of(s)]["high_water"] > 500))
+        cluster.kill(leader)
+        stdout, stderr = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 0, stderr)
+        lines, end = self.outcomes(stdout)
+        self.assertEqual(end["committed"], count)
+        log = cluster.read(*cluster.processes)
+        self.assertEqual([log[each["id"]] for each in lines], [b"line %d" % i for i in range(count)])
+        self.assertEqual(len(log), count)
+        again, _ = self.outcomes(self.succeeds("submit", self.file(*({"data": f"line {i}", "append": ["list"]}
+                                                                     for i in range(count - 100, count))),
+                                               *cluster.connect(*cluster.processes), "--json"))
+        self.assertEqual(len(cluster.read(*cluster.processes)), count + 100)
+
+    def test_a_deadline_ends_it_for_good(self):
+        """A line whose time is up must be known to be lost, or to be unknown: never both said and done."""
+        cluster = self.cluster()
+        cluster.wait_for_leader()
+        cluster.kill(1, 2)
+        stdout = self.refused(FINDING, ["line 1 has an unknown outcome", "session"], "submit", "-", *cluster.connect(),
+                              "--session", SESSION, "--json", input=b'{"data": "x", "deadline_ms": 100}')
+        self.assertEqual(self.outcomes(stdout)[0][0]["outcome"], "unknown")
+        cluster.start(1)
+        cluster.wait_for_leader()
+        answer = json.loads(self.succeeds("resolve", *cluster.connect(), "--session", SESSION, "--sequence", 1, "--json"))
+        self.assertEqual(len(cluster.read(*cluster.processes)), 0 if answer["burned"] else 1)
+
+    def test_looking_changes_nothing(self):
+        """Whoever only looks must not burn what is on its way, nor be told of what is not there."""
+        cluster = self.cluster(nodes=1)
+        look = ("resolve", *cluster.connect(), "--session", SESSION, "--sequence", 1, "--no-burn")
+        self.assertIn("undecided", self.succeeds(*look).decode())
+        self.assertTrue(json.loads(self.succeeds(*look, "--json"))["undecided"])
+        self.succeeds("append", *cluster.connect(), "--session", SESSION, input=b"after all\n")
+        answer = json.loads(self.succeeds(*look, "--json"))
+        self.assertEqual((answer["id"], answer["undecided"], answer["burned"]), (0, False, False))
+        self.assertEqual(self.succeeds("lookup", *cluster.connect(), "--id", 0), b"after all\n")
+        self.refused(FINDING, ["no transaction 1"], "lookup", *cluster.connect(), "--id", 1)
+        self.refused(FINDING, ["no such partition"], "lookup", *cluster.connect(), "--id", 0, "--partition", 9)
 
 
 class Transactions(Contract):

@@ -1,107 +1,83 @@
 #include "harness/insistent_call.h"
 
-#include <algorithm>
-#include <optional>
+#include <utility>
 
 #include "harness/refusal.h"
 #include "io/wire/codec.h"
-#include "node/client/driver.h"
+#include "node/client/question.h"
 
 namespace reel::harness {
 namespace {
 
-constexpr io::Duration kCallTimeout = io::seconds(2);
-constexpr io::Duration kPauseMin = io::milliseconds(5);
-constexpr io::Duration kPauseMax = io::milliseconds(250);
-
-// Errors that pass: with another node, or in time.
-bool may_pass(ErrorCode code) {
-  return code == ErrorCode::not_leader || code == ErrorCode::unavailable || code == ErrorCode::overloaded ||
-         code == ErrorCode::deadline_exceeded;
-}
-
-// At most one call is out; an alarm is set for its end, or for the next one.
-class Question final : public client::Driver {
+// Asks one question, and stops the loop at its end.
+class Asking final : public io::Host {
  public:
-  Question(real::Loop& loop, RealClient& client, const ClientCall& call, io::Duration patience)
-      : Driver(client.ports(), wire::kClientCallCodec), loop_(loop), nodes_(client.everyone()), body_(call) {
+  Asking(real::Loop& loop, RealClient& client, const ClientCall& call, io::Duration patience)
+      : loop_(loop), ports_(client.ports()), question_(options_of(client, call, patience)) {
     client.attach(*this);
-    const io::Instant now = ports().clock.now().monotonic;
-    deadline_ = patience.ns == 0 ? io::kNever : now + patience;
-    ask(now);
   }
 
-  const std::optional<ClientReply>& answer() const { return answer_; }
-  bool out_of_patience() const { return out_of_patience_; }
-
-  void on_other_reply(io::CallId call, const ClientReply* reply) override {
-    if (call != asked_ || answer_) return;
-    asked_ = io::CallId(0);
-    const auto* error = reply == nullptr ? nullptr : std::get_if<CallError>(reply);
-    if (reply != nullptr && (error == nullptr || !may_pass(error->code))) {
-      answer_ = *reply;
-      return loop_.stop();
-    }
-    turn_to(error == nullptr ? NodeId() : error->hint);
-  }
-
-  void on_alarm() override {
-    const io::Instant now = ports().clock.now().monotonic;
-    if (now >= deadline_) {
-      out_of_patience_ = true;
-      give_up();
-      return loop_.stop();
-    }
-    if (asked_.value == 0) return ask(now);
-    give_up();
-    turn_to(NodeId());
-  }
-
+  const client::Question& question() const { return question_; }
   void give_up() {
-    if (asked_.value != 0) ports().remote.cancel(asked_);
-    asked_ = io::CallId(0);
-    set_alarm(io::kNever);
+    question_.give_up(calls_);
+    send();
+  }
+
+  void on_start() override { pump(); }
+  void on_wake() override { pump(); }
+  void on_reply(io::CallId call, io::Parcel body) override {
+    if (!body.is<ClientReply>()) return on_call_failed(call);
+    question_.on_reply(call, body.get<ClientReply>(), ports_.clock.now());
+    pump();
+  }
+  void on_call_failed(io::CallId call) override {
+    question_.on_failed(call, ports_.clock.now());
+    pump();
   }
 
  private:
-  void ask(io::Instant now) {
-    asked_ = call(nodes_[target_], body_);
-    set_alarm(std::min(deadline_, now + kCallTimeout));
+  static client::QuestionOptions options_of(RealClient& client, const ClientCall& call,
+                                            io::Duration patience) {
+    client::QuestionOptions options;
+    options.nodes = client.everyone();
+    options.body = call;
+    if (patience.ns > 0) options.deadline = client.ports().clock.now().monotonic + patience;
+    return options;
   }
 
-  // The first hint is followed at once; everything else waits longer and longer.
-  void turn_to(NodeId hint) {
-    const auto known = std::find(nodes_.begin(), nodes_.end(), hint);
-    const bool at_once = known != nodes_.end() && failures_ == 0;
-    target_ = known != nodes_.end() ? static_cast<std::size_t>(known - nodes_.begin())
-                                    : (target_ + 1) % nodes_.size();
-    const io::Duration pause =
-        at_once ? io::Duration{0} : client::backoff(kPauseMin, kPauseMax, failures_, target_);
-    ++failures_;
-    set_alarm(std::min(deadline_, ports().clock.now().monotonic + pause));
+  void pump() {
+    question_.pump(ports_.clock.now(), calls_);
+    send();
+    ports_.clock.wake_at(question_.deadline());
+    if (question_.answer()) loop_.stop();
+  }
+  void send() {
+    for (const io::CallId cancelled : std::exchange(calls_.cancels(), {})) ports_.remote.cancel(cancelled);
+    for (client::OutgoingCall& call : std::exchange(calls_.calls(), {})) {
+      ports_.remote.call(call.to, call.call, io::Parcel::of(std::move(call.body), wire::kClientCallCodec));
+    }
   }
 
   real::Loop& loop_;
-  std::vector<NodeId> nodes_;
-  ClientCall body_;
-  io::Instant deadline_;
-  std::size_t target_ = 0;
-  std::uint32_t failures_ = 0;
-  io::CallId asked_;  // 0: none is out
-  std::optional<ClientReply> answer_;
-  bool out_of_patience_ = false;
+  io::Ports& ports_;
+  client::Calls calls_;
+  client::Question question_;
 };
 
 }  // namespace
 
 ClientReply insist(real::Loop& loop, RealClient& client, const ClientCall& call, io::Duration patience,
                    const std::string& who) {
-  Question question(loop, client, call, patience);
-  question.flush();
-  loop.run();
-  if (question.answer()) return *question.answer();
-  question.give_up();
-  if (!question.out_of_patience()) refuse(who + ": interrupted before there was an answer");
+  Asking asking(loop, client, call, patience);
+  asking.on_start();
+  if (!asking.question().answer()) loop.run();
+  const auto& answer = asking.question().answer();
+  if (!answer) {
+    asking.give_up();
+    refuse(who + ": interrupted before there was an answer");
+  }
+  if (*answer) return **answer;
+  if (answer->error().code != ErrorCode::deadline_exceeded) return answer->error();
   refuse(who + ": no answer for " + std::to_string(patience.ns / 1'000'000'000) +
          " s: see `reel status`; is a majority of the nodes up?");
 }

@@ -25,7 +25,9 @@ int main(int argc, char** argv) {
   reel::harness::add_node(app, run);
   reel::harness::add_status(app, run);
   reel::harness::add_append(app, run);
+  reel::harness::add_submit(app, run);
   reel::harness::add_resolve(app, run);
+  reel::harness::add_lookup(app, run);
   reel::harness::add_feed(app, run);
   reel::harness::add_admin(app, run);
   reel::harness::add_disk(app, run);

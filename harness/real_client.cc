@@ -5,23 +5,10 @@
 #include "harness/command/command.h"
 #include "harness/node_config.h"
 #include "harness/random_bits.h"
+#include "harness/unused_ports.h"
 
 namespace reel::harness {
 namespace {
-
-// A client has no disk, no peers and serves nobody.
-class NoDisk final : public io::Disk {
- public:
-  void submit(io::DiskRequest) override {}
-};
-class NoNetwork final : public io::Network {
- public:
-  void send(NodeId, io::Parcel) override {}
-};
-class NoService final : public io::Service {
- public:
-  void reply(io::CallId, io::Parcel) override {}
-};
 
 std::vector<std::string> split(const std::string& list) {
   std::vector<std::string> addresses;

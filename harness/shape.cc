@@ -76,6 +76,11 @@ enum class Place : std::uint32_t {
   list_operations,
   list_keys,
   list_outstanding,
+  view_clients,
+  view_operations,
+  view_partitions,
+  view_outstanding,
+  view_durable,
   overload,
   overload_greedy,
   overload_modest,
@@ -278,6 +283,16 @@ void draw_groups(Draw& draw, const SimulationOptions& options, Shape& shape) {
       io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::group_patience, 200, 3000)));
 }
 
+void draw_views(Draw& draw, const SimulationOptions& options, Shape& shape) {
+  if (options.workload != Workload::views) return;
+  shape.view_clients = static_cast<std::uint32_t>(draw.range(Place::view_clients, 1, 4));
+  shape.view_operations =
+      static_cast<std::uint32_t>(draw.range(Place::view_operations, 30, 120)) * options.scale;
+  shape.view_partitions = static_cast<std::uint32_t>(draw.range(Place::view_partitions, 1, 3));
+  shape.view_outstanding = static_cast<std::uint32_t>(draw.log_range(Place::view_outstanding, 1, 15));
+  shape.view_durable = draw.permille(Place::view_durable, 500);
+}
+
 // Some get all of the log, as most programs do; others what a filter lets through, with credits that few records use up.
 ReaderShape draw_reader(Draw& draw, std::uint64_t reader, const SimulationOptions& options,
                         const Shape& shape) {
@@ -304,7 +319,7 @@ ReaderShape draw_reader(Draw& draw, std::uint64_t reader, const SimulationOption
 void draw_readers(Draw& draw, const SimulationOptions& options, Shape& shape) {
   std::uint64_t count = draw.range(Place::readers, 0, 2);
   if (options.workload == Workload::feed) count += 2;
-  if (options.workload == Workload::append) count = 0;
+  if (options.workload == Workload::append || options.workload == Workload::views) count = 0;
   for (std::uint64_t reader = 0; reader < count; ++reader) {
     shape.readers.push_back(draw_reader(draw, reader, options, shape));
   }
@@ -410,6 +425,7 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
     shape.node.balance_interval =
         io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::balance, 100, 5000)));
   }
+  draw_views(draw, options, shape);
   shape.storm = io::seconds(static_cast<std::int64_t>(draw.range(Place::storm, 6, 12) * options.scale));
   draw_readers(draw, options, shape);
   shape.world.seed = options.seed;
@@ -463,6 +479,7 @@ const char* name_of(Workload workload) {
     case Workload::bank: return "bank";
     case Workload::groups: return "groups";
     case Workload::lists: return "lists";
+    case Workload::views: return "views";
     case Workload::overload: return "overload";
   }
   return "?";
@@ -485,7 +502,7 @@ std::optional<Setting> setting_by_name(std::string_view name) {
 std::optional<Workload> workload_by_name(std::string_view name) {
   for (const Workload workload :
        {Workload::mixed, Workload::append, Workload::feed, Workload::log, Workload::locks, Workload::bank,
-        Workload::groups, Workload::lists, Workload::overload}) {
+        Workload::groups, Workload::lists, Workload::views, Workload::overload}) {
     if (name == name_of(workload)) return workload;
   }
   return std::nullopt;

@@ -21,7 +21,7 @@ enum class Setting : std::uint8_t {
   normal,  // the default swarm
   harsh,   // every fault kind that is asked for (else three of four) is on, and twice as often
 };
-enum class Workload : std::uint8_t { mixed, append, feed, log, locks, bank, groups, lists, overload };
+enum class Workload : std::uint8_t { mixed, append, feed, log, locks, bank, groups, lists, views, overload };
 
 struct SimulationOptions {
   std::uint64_t seed = 1;
@@ -95,6 +95,11 @@ struct Shape {
   std::uint32_t group_partitions = 0;    // that an operator creates for it
   std::uint32_t group_transactions = 0;  // to each of those
   io::Duration group_patience = io::seconds(1);
+  std::uint32_t view_clients = 0;        // that keep views of several partitions
+  std::uint32_t view_operations = 0;     // of each
+  std::uint32_t view_partitions = 1;     // that each of them mounts
+  std::uint32_t view_outstanding = 4;    // submissions of each at once
+  bool view_durable = false;             // their views survive their crashes
   bool lock_looks = false;               // they ask what became of a request before they resolve it
   io::Duration storm = io::seconds(10);  // how long faults go on
   sim::WorldOptions world;

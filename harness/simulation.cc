@@ -45,7 +45,8 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   world_ = std::make_unique<sim::World>(shape_.world);
   world_->decisions().override_with(overrides);
   for (std::uint32_t node = 1; node <= shape_.nodes; ++node) voters_.push_back(NodeId(node));
-  partitions_ = shape_.list_clients > 0   ? kListGroup.value
+  partitions_ = shape_.view_clients > 0   ? shape_.view_partitions
+                : shape_.list_clients > 0 ? kListGroup.value
                 : shape_.bank_clients > 0 ? kBankGroup.value
                 : shape_.lock_clients > 0 ? 3
                 : shape_.log_clients > 0  ? 2
@@ -65,6 +66,7 @@ Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Ov
   add_bank_clients();
   add_list_clients();
   add_group_clients();
+  add_view_clients();
   for (std::uint32_t group = 1; group <= total_; ++group) ledger_.describe(group, 0, voters_);
   faults_ = std::make_unique<sim::Faults>(*world_, ledger_, draw_plan());
 }
@@ -288,6 +290,26 @@ bool Simulation::operator_done() const {
   return true;
 }
 
+void Simulation::add_view_clients() {
+  for (std::uint32_t i = 0; i < shape_.view_clients; ++i) {
+    ViewPlan plan;
+    plan.call_codec = &wire::kClientCallCodec;
+    plan.self = NodeId(kFirstClient + clients_.size());
+    plan.nodes = nodes_from_anywhere(plan.self);
+    plan.partitions = shape_.view_partitions;
+    plan.operations = shape_.view_operations;
+    plan.outstanding = shape_.view_outstanding;
+    plan.durable = shape_.view_durable;
+    plan.troubled = options_.setting != Setting::calm;
+    plan.think_mean = shape_.storm / (3 * static_cast<std::int64_t>(shape_.view_operations));
+    view_memories_.push_back(std::make_unique<ViewMemory>());
+    ViewMemory& memory = *view_memories_.back();
+    add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
+      return make_view_client(ports, plan, memory, view_truth_, *oracles_, world_->decisions());
+    });
+  }
+}
+
 std::vector<NodeId> Simulation::nodes_from_anywhere(NodeId client) {
   std::vector<NodeId> nodes = voters_;
   const std::uint64_t first = world_->decisions().below(key(Place::client_nodes, client), nodes.size());
@@ -351,9 +373,11 @@ void Simulation::reached(std::string_view mark) {
 
 bool Simulation::is_deliberate(std::string_view mark) const {
   if (mark.starts_with("group.duplicate_")) {
-    return shape_.lock_clients > 0 || shape_.bank_clients > 0 || shape_.list_clients > 0;
+    return shape_.lock_clients > 0 || shape_.bank_clients > 0 || shape_.list_clients > 0 ||
+           shape_.view_clients > 0;
   }
-  if (mark == "node.call_cancelled") return shape_.group_members > 0;  // they lose partitions
+  if (mark == "node.call_cancelled")
+    return shape_.group_members > 0 || shape_.view_clients > 0;  // they lose partitions, or leave them
   const bool moved = handed_over_ >= world_->time() - kHandoverShows;
   return moved && (mark == "client.leader_changed" || mark == "raft.append_of_a_past_term");
 }
@@ -435,6 +459,9 @@ bool Simulation::clients_done() const {
   for (const auto& memory : list_memories_) {
     if (memory->answered + memory->lost < shape_.list_operations) return false;
   }
+  for (const auto& memory : view_memories_) {
+    if (memory->answered + memory->lost < shape_.view_operations) return false;
+  }
   return operator_done();
 }
 
@@ -456,6 +483,11 @@ bool Simulation::core_agrees() const {
   }
   for (std::uint32_t group = 1; group <= total_ && !member_memories_.empty(); ++group) {
     if (oracles_->group_done_with(GroupId(group)) < high_water[group - 1]) return false;
+  }
+  for (const auto& memory : view_memories_) {
+    for (const auto& [group, next] : memory->applied) {
+      if (!memory->closed && next < high_water[group.value - 1]) return false;
+    }
   }
   return true;
 }
@@ -507,6 +539,13 @@ std::string Simulation::who_waits() const {
   for (std::uint32_t group = 1; group <= total_ && !member_memories_.empty(); ++group) {
     text += "; the reader group is done with " + number(oracles_->group_done_with(GroupId(group)).value) +
             " of group " + number(group);
+  }
+  for (const auto& memory : view_memories_) {
+    text += "; a view client answered " + number(memory->answered + memory->lost) + " of " +
+            number(shape_.view_operations);
+    for (const auto& [group, next] : memory->applied) {
+      text += ", group " + number(group.value) + " at " + number(next.value);
+    }
   }
   for (std::size_t i = 0; i < reader_memories_.size(); ++i) {
     text += "; reader " + number(i) + " at " + number(reader_memories_[i]->position.value);

@@ -23,6 +23,7 @@
 #include "harness/overload_client.h"
 #include "harness/programs.h"
 #include "harness/shape.h"
+#include "harness/view_client.h"
 #include "sim/fault.h"
 #include "sim/ledger.h"
 #include "sim/world.h"
@@ -72,6 +73,7 @@ class Simulation final : private sim::Observer {
   void add_bank_clients();
   void add_list_clients();
   void add_group_clients();
+  void add_view_clients();
   // All nodes, beginning with one that is drawn for this client.
   std::vector<NodeId> nodes_from_anywhere(NodeId client);
   void add_client(NodeId id, sim::HostFactory factory, io::Rights more = io::Rights::none);
@@ -121,6 +123,8 @@ class Simulation final : private sim::Observer {
   std::vector<std::unique_ptr<ListMemory>> list_memories_;
   std::vector<std::unique_ptr<MemberMemory>> member_memories_;
   std::unique_ptr<OperatorMemory> operator_memory_;
+  std::vector<std::unique_ptr<ViewMemory>> view_memories_;
+  ViewTruth view_truth_;
   std::optional<io::Instant> stop_at_;
   io::Instant handed_over_{INT64_MIN};  // a node, to spread the load
 };

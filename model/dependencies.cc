@@ -11,6 +11,11 @@ namespace {
 
 using Verb = Access::Verb;
 
+// Of one transaction. More would make it the only one.
+constexpr std::size_t kAccessesMax = 4096;
+// In a description.
+constexpr std::size_t kAccessesShown = 16;
+
 std::string text_of(std::uint64_t number) { return std::to_string(number); }
 
 // The last few elements: where a list ends is what matters.
@@ -40,6 +45,9 @@ std::optional<std::string> Dependencies::index() {
       return name(each) + " is committed and has no end";
     }
     if (transaction.returned < transaction.call) return name(each) + " ends before it begins";
+    if (transaction.accesses.size() > kAccessesMax) {
+      return name(each) + " has more than " + text_of(std::uint64_t{kAccessesMax}) + " reads and writes";
+    }
     for (const Access& access : transaction.accesses) {
       key_names_.push_back(access.key);
       if (type_ == DataType::reg && access.verb == Verb::read && access.seen.size() > 1) {
@@ -200,11 +208,15 @@ void Dependencies::look_at_register(std::uint32_t reader, std::size_t access, st
 bool Dependencies::shows_future(std::uint32_t reader, std::size_t access) const {
   const std::vector<Access>& accesses = history_[reader].accesses;
   const Access& read = accesses[access];
-  return std::any_of(accesses.begin() + static_cast<std::ptrdiff_t>(access) + 1, accesses.end(),
-                     [&read](const Access& later) {
-                       return later.verb == Verb::write && later.key == read.key &&
-                              std::find(read.seen.begin(), read.seen.end(), later.value) != read.seen.end();
-                     });
+  std::vector<std::uint64_t> later;
+  for (const Access& each : std::span(accesses).subspan(access + 1)) {
+    if (each.verb == Verb::write && each.key == read.key) later.push_back(each.value);
+  }
+  if (later.empty()) return false;
+  std::sort(later.begin(), later.end());
+  return std::any_of(read.seen.begin(), read.seen.end(), [&later](std::uint64_t value) {
+    return std::binary_search(later.begin(), later.end(), value);
+  });
 }
 
 void Dependencies::report_internal(std::uint32_t reader, std::size_t access) {
@@ -218,15 +230,17 @@ void Dependencies::report_internal(std::uint32_t reader, std::size_t access) {
 
 // A counted transaction saw this write. False: nothing can depend on it.
 bool Dependencies::meet(std::uint32_t reader, std::uint32_t key, std::uint64_t value, std::uint32_t write) {
-  const std::string what = name(reader) + " read " + text_of(value) + " of key " + text_of(key_names_[key]);
+  const auto what = [&] {
+    return name(reader) + " read " + text_of(value) + " of key " + text_of(key_names_[key]);
+  };
   if (write == kNone) {
-    report(Anomaly::garbage_read, {reader}, what + ", which nobody wrote");
+    report(Anomaly::garbage_read, {reader}, what() + ", which nobody wrote");
     return false;
   }
   const std::uint32_t by = writes_[write].transaction;
   if (writer(write).fate == Fate::aborted) {
     report(Anomaly::g1a, {reader, by},
-           what + ", which " + name(by) + " wrote, and " + name(by) + " was aborted");
+           what() + ", which " + name(by) + " wrote, and " + name(by) + " was aborted");
     return false;
   }
   count(by);
@@ -256,10 +270,8 @@ bool Dependencies::take_list(std::uint32_t reader, std::uint32_t key, std::span<
 bool Dependencies::extend(std::uint32_t reader, std::uint32_t key, std::uint64_t value) {
   std::vector<Element>& order = keys_[key].order;
   const std::uint32_t write = find(key, value);
-  const bool twice = write != kNone ? writes_[write].position != kNone
-                                    : std::any_of(order.begin(), order.end(),
-                                                  [&](const Element& each) { return each.value == value; });
-  if (twice) {
+  const bool first = write != kNone ? writes_[write].position == kNone : garbage_.emplace(key, value).second;
+  if (!first) {
     report(Anomaly::duplicate_elements, {reader},
            name(reader) + " read " + text_of(value) + " twice in key " + text_of(key_names_[key]));
     return false;
@@ -569,7 +581,8 @@ std::string Dependencies::describe(std::uint32_t transaction) const {
     case Fate::unknown: text += ", outcome unknown)"; break;
   }
   const char* divider = ": ";
-  for (const Access& access : it.accesses) {
+  const std::size_t shown = std::min(it.accesses.size(), kAccessesShown);
+  for (const Access& access : std::span(it.accesses).first(shown)) {
     text += divider;
     if (access.verb == Verb::write) {
       text += "wrote " + text_of(access.value) + " to key " + text_of(access.key);
@@ -579,6 +592,7 @@ std::string Dependencies::describe(std::uint32_t transaction) const {
     }
     divider = ", ";
   }
+  if (shown < it.accesses.size()) text += " and " + text_of(it.accesses.size() - shown) + " more";
   return text;
 }
 

@@ -8,8 +8,10 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/dependency_graph.h"
@@ -118,6 +120,7 @@ class Dependencies {
   std::vector<Key> keys_;
   std::vector<Write> writes_;  // sorted by (key, value)
   std::vector<Read> reads_;
+  std::set<std::pair<std::uint32_t, std::uint64_t>> garbage_;  // key, value: in an order, and nobody wrote it
   std::vector<std::uint8_t> counted_;
   std::vector<std::uint32_t> to_look_at_;
   std::uint64_t counted_total_ = 0;

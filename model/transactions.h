@@ -86,7 +86,7 @@ struct TransactionReport {
 };
 
 // A sentence if it is no history: two writes of one value to a key, an end before its beginning, a committed transaction
-// without an end, a register that showed two values, more than 2^31 transactions. What the spans refer to must outlive the
+// without an end, a register that showed two values, more than 2^31 transactions, or 4,096 accesses of one. What the spans refer to must outlive the
 // call.
 [[nodiscard]] std::expected<TransactionReport, std::string> check_transactions(
     std::span<const ClientTransaction> history, const TransactionCheckOptions& options = {});

@@ -18,6 +18,7 @@ struct ResolveFlags {
   std::uint64_t sequence = 0;
   std::uint64_t opened = 0;
   std::uint32_t patience_s = 60;
+  bool no_burn = false;
   bool json = false;
 };
 
@@ -30,13 +31,17 @@ struct ResolveFlags {
 
 void print(const ResolveResult& result, const ResolveFlags& flags, const SessionId& session) {
   if (flags.json) {
-    nlohmann::ordered_json object{
-        {"session", text_of(session)}, {"sequence", flags.sequence}, {"burned", !result.committed}};
+    nlohmann::ordered_json object{{"session", text_of(session)},
+                                  {"sequence", flags.sequence},
+                                  {"burned", result.outcome() == ResolveOutcome::burned}};
+    if (flags.no_burn) object["undecided"] = result.undecided;
     object["id"] = result.committed ? nlohmann::ordered_json(result.committed->id.value) : nullptr;
     object["time"] = result.committed ? nlohmann::ordered_json(result.committed->time) : nullptr;
     fmt::print("{}\n", object.dump());
   } else if (result.committed) {
     fmt::print("committed as {} at {}\n", result.committed->id.value, result.committed->time);
+  } else if (result.undecided) {
+    fmt::print("undecided: it may commit at any time; without --no-burn it never will\n");
   } else {
     fmt::print("burned: it never commits\n");
   }
@@ -55,9 +60,10 @@ Exit resolve(const ResolveFlags& flags) {
   loop.on_stop_signal([&](int) { loop.stop(); });
   const std::string what = "sequence " + std::to_string(flags.sequence) + " of session " + text_of(*session);
   const ResolveCall call{GroupId(flags.partition + 1), *session, Index(flags.opened),
-                         Sequence(flags.sequence)};
-  const ClientReply reply = insist(loop, client, call, io::seconds(flags.patience_s),
-                                   what + " may be burned or not, repeat this command");
+                         Sequence(flags.sequence), !flags.no_burn};
+  const ClientReply reply =
+      insist(loop, client, call, io::seconds(flags.patience_s),
+             what + (flags.no_burn ? " is not known" : " may be burned or not, repeat this command"));
   if (const auto* error = std::get_if<CallError>(&reply)) refuse_error(*error, what);
   const auto* result = std::get_if<ResolveResult>(&reply);
   if (result == nullptr) refuse("the node answered with something else: check its version");
@@ -88,6 +94,7 @@ void add_resolve(CLI::App& app, Run& run) {
       ->add_option("--patience", flags->patience_s,
                    "give up when there is no answer for so many seconds; 0: never")
       ->capture_default_str();
+  command->add_flag("--no-burn", flags->no_burn, "only look: leave it undecided if it is");
   command->add_flag("--json", flags->json, "one JSON object");
   command->callback([flags, &run] { run = [flags] { return resolve(*flags); }; });
 }

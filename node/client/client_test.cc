@@ -1,385 +1,457 @@
+#include "node/client/client.h"
+
 #include <gtest/gtest.h>
 
-#include "node/client/appender.h"
-#include "node/client/reader.h"
+#include <stdexcept>
 
 namespace reel::client {
 namespace {
 
-io::Now at(std::int64_t ms) { return {io::Instant{io::milliseconds(ms).ns}, {}, {}}; }
+using Kind = SubmitOutcome::Kind;
+using Status = ViewState::Status;
 
-AppenderOptions options() {
-  AppenderOptions options;
-  options.nodes = {NodeId(1), NodeId(2), NodeId(3)};
-  options.session = {7, 7};
-  options.call_transactions_max = 2;
-  options.calls_in_flight_max = 3;
-  options.outstanding_max = 100;
-  return options;
-}
+constexpr GroupId kFirst{1};
+constexpr GroupId kSecond{2};
+// Values are passed as they are.
+constexpr io::ParcelCodec kNoCodec{};
 
-const AppendCall& append_of(const OutgoingCall& call) { return std::get<AppendCall>(call.body); }
-
-AppendResult result_of(const AppendCall& call, std::uint64_t id) {
-  return {.runs = {{call.first, call.count, TxnId(id), 1}}, .refusals = {}};
-}
-
-CallError error(ErrorCode code, std::uint64_t hint = 0) {
-  CallError error;
-  error.code = code;
-  error.hint = NodeId(hint);
-  return error;
-}
-
-// Before one call has succeeded the leader is only guessed: a whole window sent to the wrong node is wasted.
-TEST(Appender, SendsOneCallUntilOneSucceeds) {
-  Appender appender(options());
-  Calls calls;
-  AppendResult outcomes;
-  for (int i = 0; i < 8; ++i) appender.submit({});
-  appender.pump(at(0), calls);
-  ASSERT_EQ(calls.calls().size(), 1u);
-  const OutgoingCall first = calls.calls()[0];
-  EXPECT_EQ(append_of(first).first, Sequence(1));
-  EXPECT_EQ(append_of(first).count, 2u);
-  calls.calls().clear();
-  ASSERT_TRUE(appender.on_reply(first.call, result_of(append_of(first), 0), at(1), calls, outcomes));
-  appender.pump(at(1), calls);
-  EXPECT_EQ(calls.calls().size(), 3u);
-  EXPECT_EQ(appender.outstanding(), 6u);
-}
-
-// A lost call could be forgotten, or repeated under new request ids and commit twice.
-TEST(Appender, RepeatsTheSameSequencesAfterATimeout) {
-  Appender appender(options());
-  Calls calls;
-  appender.submit({});
-  appender.pump(at(0), calls);
-  const OutgoingCall first = calls.calls()[0];
-  calls.calls().clear();
-  appender.pump(at(3000), calls);
-  EXPECT_EQ(calls.cancels().size(), 1u);
-  for (std::int64_t ms = 3000; calls.calls().empty() && ms < 10'000; ms += 10) appender.pump(at(ms), calls);
-  ASSERT_EQ(calls.calls().size(), 1u);
-  EXPECT_EQ(append_of(calls.calls()[0]), append_of(first));
-  EXPECT_EQ(calls.calls()[0].to, NodeId(2));
-}
-
-// Hints could be ignored, or two nodes that point at each other be asked without a pause.
-TEST(Appender, FollowsTheFirstHintAtOnceAndLaterOnesSlowly) {
-  Appender appender(options());
-  Calls calls;
-  AppendResult outcomes;
-  appender.submit({});
-  appender.pump(at(0), calls);
-  OutgoingCall call = calls.calls()[0];
-  calls.calls().clear();
-  appender.on_reply(call.call, error(ErrorCode::not_leader, 3), at(1), calls, outcomes);
-  appender.pump(at(1), calls);
-  ASSERT_EQ(calls.calls().size(), 1u);
-  EXPECT_EQ(calls.calls()[0].to, NodeId(3));
-  call = calls.calls()[0];
-  calls.calls().clear();
-  appender.on_reply(call.call, error(ErrorCode::not_leader, 1), at(2), calls, outcomes);
-  appender.pump(at(2), calls);
-  EXPECT_TRUE(calls.calls().empty());
-  EXPECT_GT(appender.deadline().ns, at(2).monotonic.ns);
-}
-
-// After a hole the calls behind it are refused; the appender could skip the hole.
-TEST(Appender, GoesBackToTheHole) {
-  Appender appender(options());
-  Calls calls;
-  AppendResult outcomes;
-  for (int i = 0; i < 8; ++i) appender.submit({});
-  appender.pump(at(0), calls);
-  OutgoingCall first = calls.calls()[0];
-  appender.on_reply(first.call, result_of(append_of(first), 0), at(1), calls, outcomes);
-  calls.calls().clear();
-  appender.pump(at(1), calls);
-  ASSERT_EQ(calls.calls().size(), 3u);
-  const OutgoingCall second = calls.calls()[1];
-  calls.calls().clear();
-  appender.on_reply(second.call, error(ErrorCode::out_of_order), at(2), calls, outcomes);
-  for (std::int64_t ms = 2; calls.calls().empty() && ms < 5000; ++ms) appender.pump(at(ms), calls);
-  ASSERT_EQ(calls.calls().size(), 1u);
-  EXPECT_EQ(append_of(calls.calls()[0]).first, Sequence(3));
-}
-
-CallError overloaded(std::int64_t retry_after_ms) {
-  CallError refusal = error(ErrorCode::overloaded);
-  refusal.retry_after = io::milliseconds(retry_after_ms);
-  return refusal;
-}
-
-// A client that comes back too early is one more of those that overload the node; and what it had admitted already would
-// be done for nobody if the answers were not waited for.
-TEST(Appender, ComesBackWhenItWasToldToAndKeepsWhatWasAdmitted) {
-  for (const bool ordered : {true, false}) {
-    AppenderOptions of_stream = options();
-    of_stream.ordered = ordered;
-    Appender appender(of_stream);
-    Calls calls;
-    AppendResult outcomes;
-    for (int i = 0; i < 8; ++i) appender.submit({});
-    appender.pump(at(0), calls);
-    const OutgoingCall first = calls.calls()[0];
-    calls.calls().clear();
-    appender.on_reply(first.call, result_of(append_of(first), 0), at(1), calls, outcomes);
-    appender.pump(at(1), calls);
-    const std::vector<OutgoingCall> sent = std::exchange(calls.calls(), {});
-    ASSERT_EQ(sent.size(), 3u);
-    appender.on_reply(sent[1].call, overloaded(700), at(2), calls, outcomes);
-    ASSERT_EQ(calls.cancels().size(), ordered ? 1u : 0u);
-    if (ordered) {
-      EXPECT_EQ(calls.cancels()[0], sent[2].call);
-    }
-    EXPECT_TRUE(appender.on_reply(sent[0].call, result_of(append_of(sent[0]), 2), at(3), calls, outcomes));
-    EXPECT_EQ(appender.on_reply(sent[2].call, result_of(append_of(sent[2]), 4), at(3), calls, outcomes),
-              !ordered);
-    for (std::int64_t ms = 3; ms < 702; ++ms) appender.pump(at(ms), calls);
-    EXPECT_TRUE(calls.calls().empty());
-    EXPECT_EQ(appender.deadline(), at(702).monotonic);
-    appender.pump(at(702), calls);
-    ASSERT_EQ(calls.calls().size(), ordered ? 2u : 1u);
-    EXPECT_EQ(append_of(calls.calls()[0]), append_of(sent[1]));
-    EXPECT_EQ(calls.calls()[0].to, sent[1].to);
-    EXPECT_EQ(appender.repeats().overloaded, 1u);
-  }
-}
-
-// A refusal that repeating cannot mend could be repeated for ever.
-TEST(Appender, StopsAtAFinalRefusal) {
-  Appender appender(options());
-  Calls calls;
-  AppendResult outcomes;
-  appender.submit({});
-  appender.pump(at(0), calls);
-  appender.on_reply(calls.calls()[0].call, error(ErrorCode::unauthorized), at(1), calls, outcomes);
-  ASSERT_TRUE(appender.failure().has_value());
-  EXPECT_EQ(appender.failure()->code, ErrorCode::unauthorized);
-  EXPECT_FALSE(appender.can_submit());
-  EXPECT_EQ(appender.deadline(), io::kNever);
-}
-
-// A partition that dropped a session takes none that knows nothing of it: a client whose calls reached nothing could give
-// up, or could go on under other sequences than those that it has told its user.
-TEST(Appender, BeginsAgainInAnotherSessionWhenNothingWasTaken) {
-  Appender appender(options());
-  Calls calls;
-  AppendResult outcomes;
-  for (int i = 0; i < 4; ++i) appender.submit({});
-  appender.pump(at(0), calls);
-  const OutgoingCall first = calls.calls()[0];
-  calls.calls().clear();
-  appender.on_reply(first.call, error(ErrorCode::expired), at(1), calls, outcomes);
-  ASSERT_TRUE(appender.failure() && appender.untouched());
-  appender.begin_again({8, 8}, Index(100));
-  appender.pump(at(1), calls);
-  ASSERT_EQ(calls.calls().size(), 1u);
-  AppendCall again = append_of(first);
-  again.session = {8, 8};
-  again.opened = Index(100);
-  EXPECT_EQ(append_of(calls.calls()[0]), again);
-  EXPECT_EQ(appender.outstanding(), 4u);
-  EXPECT_EQ(appender.first_unanswered(), Sequence(1));
-}
-
-// A call whose answer was lost may have committed: under another session it would commit twice.
-TEST(Appender, IsTouchedByWhateverMayHaveReachedTheLog) {
-  for (const bool answered : {true, false}) {
-    Appender appender(options());
-    Calls calls;
-    AppendResult outcomes;
-    appender.submit({});
-    appender.pump(at(0), calls);
-    EXPECT_TRUE(appender.untouched());
-    if (answered) {
-      appender.on_reply(calls.calls()[0].call, error(ErrorCode::not_leader, 2), at(1), calls, outcomes);
-      EXPECT_EQ(appender.hindrance()->code, ErrorCode::not_leader);
-    } else {
-      appender.on_failed(calls.calls()[0].call, at(1), calls);
-    }
-    EXPECT_FALSE(appender.untouched());
-    calls.calls().clear();
-    for (std::int64_t ms = 1; calls.calls().empty() && ms < 5000; ++ms) appender.pump(at(ms), calls);
-    appender.on_reply(calls.calls()[0].call, error(ErrorCode::expired), at(5000), calls, outcomes);
-    EXPECT_TRUE(appender.failure().has_value());
-    EXPECT_FALSE(appender.untouched());
-  }
-}
-
-FeedResult feed_of(std::uint64_t first_id, std::uint32_t count, std::uint64_t high_water,
-                   bool damaged = false) {
-  std::vector<std::byte> block;
-  const std::byte data[3]{std::byte{1}, std::byte{2}, std::byte{3}};
-  for (std::uint32_t i = 0; i < count; ++i) {
-    log::append_record(block, {.header = 0,
-                               .data = data,
-                               .write_locks = {},
-                               .read_locks = {},
-                               .append_locks = {},
-                               .based_on = {},
-                               .intent = 0});
-  }
-  if (damaged) block[log::kRecordHeaderBytes] ^= std::byte{1};
-  std::vector<std::byte> payload(log::kEntryHeaderBytes + log::kSectionHeaderBytes);
-  const std::span<std::byte> room(payload);
-  log::write_entry_header(room.first<log::kEntryHeaderBytes>(), {1, count, TxnId(first_id), 1});
-  log::write_section_header(room.subspan<log::kEntryHeaderBytes, log::kSectionHeaderBytes>(),
-                            {{1, 1}, Sequence(1), count, static_cast<std::uint32_t>(block.size())});
-  payload.insert(payload.end(), block.begin(), block.end());
-  return {TxnId(high_water), {Bytes::copy_of(payload)}};
-}
-
-std::vector<std::uint64_t> drain(Reader& reader) {
-  std::vector<std::uint64_t> ids;
-  reader.drain([&](const log::Transaction& transaction) { ids.push_back(transaction.id.value); });
-  return ids;
-}
-
-ReaderOptions reader_options(std::uint64_t from) {
-  ReaderOptions options;
-  options.nodes = {NodeId(1), NodeId(2)};
-  options.from = TxnId(from);
-  return options;
-}
-
-// The first entry of an answer may begin before the wanted id: transactions could be seen twice.
-TEST(Reader, StartsInTheMiddleOfAnEntry) {
-  Reader reader(reader_options(2));
-  Calls calls;
-  reader.pump(at(0), calls);
-  reader.on_reply(calls.calls()[0].call, feed_of(0, 4, 4), at(1), calls);
-  EXPECT_EQ(drain(reader), (std::vector<std::uint64_t>{2, 3}));
-  EXPECT_TRUE(reader.caught_up());
-}
-
-// What a node answers to a feed with a filter: its matches, all of one header, and how far it looked.
-FeedResult matches_of(const std::vector<std::uint64_t>& ids, std::uint64_t next, std::uint32_t header = 0) {
-  FeedResult result;
-  result.high_water = TxnId(100);
-  result.next = TxnId(next);
-  for (const std::uint64_t id : ids) {
-    log::TransactionInput input;
-    input.header = header;
-    std::vector<std::byte> record;
-    log::append_record(record, input);
-    result.matches.push_back({TxnId(id), 1000 + id, {1, 2}, Sequence(id), Bytes::copy_of(record)});
-  }
-  return result;
-}
-
-// A reader with a filter and a small credit, after it took one answer.
-struct FilteredReader {
-  explicit FilteredReader(const FeedResult& answer, std::uint64_t from_time = 0)
-      : reader(options_of(from_time)) {
-    reader.pump(at(0), calls);
-    reader.on_reply(calls.calls()[0].call, answer, at(1), calls);
-    reader.drain([&](const log::Transaction& transaction) { seen.push_back(transaction.id.value); });
-    calls.calls().clear();
-    reader.pump(at(1), calls);
-  }
-  static ReaderOptions options_of(std::uint64_t from_time) {
-    ReaderOptions options;
-    options.nodes = {NodeId(1), NodeId(2)};
-    options.from = TxnId(10);
-    options.from_time = from_time;
-    options.filter.header_mask = 1;
-    options.bytes_max = 128;
-    return options;
-  }
-  const FeedCall& call() { return std::get<FeedCall>(calls.calls().at(0).body); }
-
-  Calls calls;
-  Reader reader;
-  std::vector<std::uint64_t> seen;
+struct ManualClock final : io::Clock {
+  io::Now now() const override { return {time, {}, {}}; }
+  void wake_at(io::Instant at) override { alarm = at; }
+  io::Instant time;
+  io::Instant alarm = io::kNever;
 };
 
-// A reader with a filter could go on behind the last match instead of behind what was looked at, or the other way round.
-TEST(Reader, GoesOnWhereTheNodeStoppedLooking) {
-  FilteredReader some(matches_of({12, 17}, 40));
-  EXPECT_EQ(some.seen, (std::vector<std::uint64_t>{12, 17}));
-  EXPECT_EQ(some.reader.next(), TxnId(40));
-  EXPECT_EQ(some.call().from, TxnId(40));
-  EXPECT_EQ(some.call().filter.header_mask, 1u);
-  FilteredReader none(matches_of({}, 40));  // at once, and at the same node: there is more to look at
-  EXPECT_EQ(none.call().from, TxnId(40));
-  EXPECT_EQ(none.calls.calls()[0].to, NodeId(1));
-  EXPECT_FALSE(none.reader.failure().has_value());
-  const FilteredReader behind(matches_of({}, 5));  // a node that knows less
-  EXPECT_EQ(behind.reader.next(), TxnId(10));
-  EXPECT_FALSE(behind.reader.failure().has_value());
+// The partitions of a cluster that answers when it is told to, and as it is told.
+struct ScriptedCluster final : io::Remote {
+  void call(NodeId to, io::CallId call, io::Parcel body) override {
+    calls.push_back({to, call, body.get<ClientCall>()});
+  }
+  void cancel(io::CallId call) override {
+    std::erase_if(calls, [&](const OutgoingCall& each) { return each.call == call; });
+    ++cancelled;
+  }
+  std::vector<OutgoingCall> calls;
+  std::uint64_t cancelled = 0;
+};
+
+struct NoDisk final : io::Disk {
+  void submit(io::DiskRequest) override {}
+};
+struct NoNetwork final : io::Network {
+  void send(NodeId, io::Parcel) override {}
+};
+struct NoService final : io::Service {
+  void reply(io::CallId, io::Parcel) override {}
+};
+
+// An entry of one transaction of this session, as the feed sends it.
+Bytes entry_of(TxnId id, const SessionId& session, Sequence sequence, std::string_view text) {
+  std::vector<std::byte> record;
+  log::TransactionInput input;
+  input.data = std::as_bytes(std::span(text.data(), text.size()));
+  log::append_record(record, input);
+  std::vector<std::byte> payload(log::kEntryHeaderBytes + log::kSectionHeaderBytes);
+  const std::span whole(payload);
+  log::write_entry_header(whole.first<log::kEntryHeaderBytes>(), {1, 1, id, 1000 + id.value});
+  log::SectionHeader section;
+  section.session = session;
+  section.first = sequence;
+  section.count = 1;
+  section.bytes = static_cast<std::uint32_t>(record.size());
+  log::write_section_header(whole.last<log::kSectionHeaderBytes>(), section);
+  payload.insert(payload.end(), record.begin(), record.end());
+  return Bytes::copy_of(payload);
 }
 
-// What a node must not send could be handed on: out of order, beyond its own `next`, more than allowed, or not matching.
-TEST(Reader, StopsAtMatchesThatCannotBe) {
-  EXPECT_TRUE(FilteredReader(matches_of({9}, 40)).reader.failure().has_value());
-  EXPECT_TRUE(FilteredReader(matches_of({12, 12}, 40)).reader.failure().has_value());
-  EXPECT_TRUE(FilteredReader(matches_of({12, 40}, 40)).reader.failure().has_value());
-  EXPECT_TRUE(FilteredReader(matches_of({12, 13, 14}, 40)).reader.failure().has_value());  // 144 bytes
-  const FilteredReader twice(matches_of({12, 12}, 40));
-  EXPECT_TRUE(twice.seen.empty());
-  const FilteredReader other(matches_of({12}, 40, 1));
-  EXPECT_TRUE(other.reader.failure().has_value());
-  EXPECT_TRUE(other.seen.empty());
-  EXPECT_TRUE(FilteredReader(matches_of({12}, 40), 2000).reader.failure().has_value());  // too early
-  FeedResult plain;
-  EXPECT_TRUE(FilteredReader(plain).reader.failure().has_value());
+// A client with its application. Nothing is answered unless a test says so.
+struct Bench {
+  explicit Bench(ClientOptions with = options()) : client(ports, kNoCodec, std::move(with)) {}
+
+  static ClientOptions options() {
+    ClientOptions options;
+    options.nodes = {NodeId(1), NodeId(2), NodeId(3)};
+    options.entropy = {7, 7};
+    options.submit_timeout = io::seconds(10);
+    return options;
+  }
+  void mount(GroupId group = kFirst, TxnId from = {}) {
+    MountOptions mount;
+    mount.from = from;
+    mount.apply = [this](GroupId partition, const log::Transaction& transaction) {
+      return apply(partition, transaction);
+    };
+    mount.apply_attempts_max = 2;
+    mount.on_stopped = [this](GroupId partition, const ViewState&) { stopped.push_back(partition); };
+    if (verdict) {
+      mount.dead_letter = [this](const Poison& poison) {
+        EXPECT_EQ(poison.why, "poison");
+        return *verdict;
+      };
+    }
+    EXPECT_TRUE(client.mount(group, mount));
+    client.pump();
+  }
+  std::expected<void, std::string> apply(GroupId partition, const log::Transaction& transaction) {
+    const std::string_view text(reinterpret_cast<const char*>(transaction.record.data.data()),
+                                transaction.record.data.size());
+    ++attempts;
+    if (text == "throws") throw std::runtime_error("poison");
+    if (text == "poison" && poisonous) return std::unexpected(std::string("poison"));
+    events.push_back("apply " + std::to_string(partition.value) + "/" + std::to_string(transaction.id.value));
+    return {};
+  }
+  Submission submission(GroupId group = kFirst) {
+    Submission submission;
+    submission.partition = group;
+    submission.execute = [](const View&) { return Prepared{}; };
+    submission.on_committed = [this](const SubmitOutcome& outcome) {
+      events.push_back("committed " + std::to_string(outcome.id.value));
+    };
+    submission.on_applied = [this](const SubmitOutcome& outcome, Application how) {
+      const char* words[] = {"applied ", "skipped ", "unreported "};
+      events.push_back(words[static_cast<std::size_t>(how)] + std::to_string(outcome.id.value));
+    };
+    submission.on_failed = [this](const SubmitOutcome& outcome) {
+      events.push_back(std::string("failed ") + name_of(outcome.kind));
+    };
+    return submission;
+  }
+  SubmissionId submit(GroupId group = kFirst) {
+    const auto id = client.submit(submission(group));
+    EXPECT_TRUE(id.has_value());
+    client.pump();
+    return *id;
+  }
+  // The one call of this kind for the partition.
+  template <class Call>
+  std::optional<OutgoingCall> take(GroupId group = kFirst) {
+    for (auto at = cluster.calls.begin(); at != cluster.calls.end(); ++at) {
+      const auto* call = std::get_if<Call>(&at->body);
+      if (call == nullptr || call->group != group) continue;
+      const OutgoingCall taken = *at;
+      cluster.calls.erase(at);
+      return taken;
+    }
+    return std::nullopt;
+  }
+  void reply(const std::optional<OutgoingCall>& call, ClientReply body) {
+    ASSERT_TRUE(call.has_value());
+    client.on_reply(call->call, io::Parcel::of<ClientReply>(std::move(body), kNoCodec));
+  }
+  void open(GroupId group = kFirst) { reply(take<ResolveCall>(group), ResolveResult{}); }
+  void commit(TxnId id, GroupId group = kFirst) {
+    const auto call = take<AppendCall>(group);
+    ASSERT_TRUE(call.has_value());
+    const AppendCall& append = std::get<AppendCall>(call->body);
+    reply(call, AppendResult{{{append.first, append.count, id, 1}}, {}});
+  }
+  void feed(TxnId id, std::string_view text, GroupId group = kFirst) {
+    FeedResult result;
+    result.high_water = id + 1;
+    result.entries = {entry_of(id, {9, 9}, Sequence(id.value + 1), text)};
+    reply(take<FeedCall>(group), result);
+  }
+  // Lets time pass, alarm by alarm.
+  void pass(io::Duration span) {
+    const io::Instant end = clock.time + span;
+    for (int turns = 0; clock.alarm <= end; ++turns) {
+      ASSERT_LT(turns, 100'000) << "it spins";
+      clock.time = std::max(clock.time, clock.alarm);
+      client.on_wake();
+    }
+    clock.time = end;
+  }
+  void settle() { pass(io::Duration{0}); }
+
+  ManualClock clock;
+  ScriptedCluster cluster;
+  NoDisk disk;
+  NoNetwork network;
+  NoService service;
+  io::Ports ports{clock, network, disk, service, cluster};
+  bool poisonous = true;
+  std::optional<Verdict> verdict;
+  std::uint64_t attempts = 0;
+  std::vector<std::string> events;
+  std::vector<GroupId> stopped;
+  Client client;
+};
+
+using Events = std::vector<std::string>;
+
+// An application that acts on "applied" would read its own write before it is there.
+TEST(Client, TellsOfACommitFirstAndOfItsApplicationAfterwards) {
+  Bench bench;
+  bench.mount();
+  bench.submit();
+  bench.open();
+  bench.settle();
+  bench.commit(TxnId(1));
+  bench.settle();
+  EXPECT_EQ(bench.events, Events{"committed 1"});
+  bench.feed(TxnId(0), "other");
+  bench.settle();
+  EXPECT_EQ(bench.client.unapplied(), 1u);
+  bench.feed(TxnId(1), "own");
+  bench.settle();
+  EXPECT_EQ(bench.events, (Events{"committed 1", "apply 1/0", "apply 1/1", "applied 1"}));
+  EXPECT_EQ(bench.client.unapplied(), 0u);
 }
 
-// A reader from a time could begin at the start of the entry instead, or keep asking by time and never get further.
-TEST(Reader, FromATimeBeginsInsideOfAnEntry) {
-  ReaderOptions options;
-  options.nodes = {NodeId(1)};
-  options.from_time = 3;
-  Reader reader(options);
-  Calls calls;
-  reader.pump(at(0), calls);
-  EXPECT_EQ(std::get<FeedCall>(calls.calls()[0].body).from_time, 3u);
-  FeedResult nothing;
-  nothing.high_water = TxnId(7);  // all of them are earlier
-  reader.on_reply(calls.calls()[0].call, nothing, at(1), calls);
-  EXPECT_TRUE(reader.caught_up());
-  calls.calls().clear();
-  reader.pump(at(1), calls);
-  EXPECT_EQ(std::get<FeedCall>(calls.calls()[0].body).from, TxnId(7));
-  reader.on_reply(calls.calls()[0].call, feed_of(7, 4, 11), at(1), calls);  // times 1, 2, 3, 4
-  std::vector<std::uint64_t> seen;
-  reader.drain([&](const log::Transaction& transaction) { seen.push_back(transaction.id.value); });
-  EXPECT_EQ(seen, (std::vector<std::uint64_t>{9, 10}));
-  calls.calls().clear();
-  reader.pump(at(1), calls);
-  EXPECT_EQ(std::get<FeedCall>(calls.calls()[0].body).from, TxnId(11));
-  EXPECT_EQ(std::get<FeedCall>(calls.calls()[0].body).from_time, 0u);
+// The feed may be faster than the answer: then the application would never be told of.
+TEST(Client, TellsOfAnApplicationThatCameBeforeItsCommit) {
+  Bench bench;
+  bench.mount();
+  bench.submit();
+  bench.open();
+  bench.settle();
+  bench.feed(TxnId(0), "own");
+  bench.settle();
+  bench.commit(TxnId(0));
+  bench.settle();
+  EXPECT_EQ(bench.events, (Events{"apply 1/0", "committed 0", "applied 0"}));
 }
 
-// A feed that skips, or data that changed on its way, could be handed on.
-TEST(Reader, StopsAtGapsAndDamage) {
-  Calls calls;
-  Reader gap(reader_options(0));
-  gap.pump(at(0), calls);
-  gap.on_reply(calls.calls()[0].call, feed_of(1, 2, 3), at(1), calls);
-  EXPECT_TRUE(drain(gap).empty());
-  EXPECT_TRUE(gap.failure().has_value());
-  calls.calls().clear();
-  Reader damage(reader_options(0));
-  damage.pump(at(0), calls);
-  damage.on_reply(calls.calls()[0].call, feed_of(0, 1, 1, true), at(1), calls);
-  EXPECT_TRUE(drain(damage).empty());
-  EXPECT_TRUE(damage.failure().has_value());
+// A poison transaction could be passed by, be tried in a hot loop, or stop the other partitions.
+TEST(Client, APoisonTransactionStopsItsOwnViewAlone) {
+  Bench bench;
+  bench.mount(kFirst);
+  bench.mount(kSecond);
+  bench.feed(TxnId(0), "poison");
+  bench.settle();
+  EXPECT_EQ(bench.client.view(kFirst)->status, Status::retrying);
+  bench.feed(TxnId(0), "good", kSecond);
+  bench.feed(TxnId(1), "good", kFirst);
+  bench.pass(io::seconds(60));
+  EXPECT_EQ(bench.events, Events{"apply 2/0"});
+  EXPECT_EQ(bench.attempts, 3u) << "two of the poison, one of the other";
+  EXPECT_EQ(bench.stopped, std::vector<GroupId>{kFirst});
+  const ViewState view = *bench.client.view(kFirst);
+  EXPECT_EQ(view.status, Status::stopped);
+  EXPECT_EQ(view.next, TxnId(0));
+  EXPECT_EQ(view.why, "poison");
+  bench.poisonous = false;
+  EXPECT_TRUE(bench.client.resume(kFirst, Verdict::retry));
+  EXPECT_FALSE(bench.client.resume(kFirst, Verdict::retry)) << "it runs";
+  bench.client.pump();
+  bench.settle();
+  EXPECT_EQ(bench.events, (Events{"apply 2/0", "apply 1/0", "apply 1/1"}));
 }
 
-// A node that died with the call could keep the reader waiting for ever.
-TEST(Reader, AsksTheNextNodeAfterItsDeadline) {
-  Reader reader(reader_options(0));
-  Calls calls;
-  reader.pump(at(0), calls);
-  EXPECT_EQ(calls.calls()[0].to, NodeId(1));
-  calls.calls().clear();
-  for (std::int64_t ms = 14'000; calls.calls().empty() && ms < 20'000; ms += 100) reader.pump(at(ms), calls);
-  ASSERT_EQ(calls.calls().size(), 1u);
-  EXPECT_EQ(calls.calls()[0].to, NodeId(2));
+// A dead letter would be told as applied, or the submits behind it would wait for it for ever.
+TEST(Client, WhatTheApplicationSkipsCountsAsSeen) {
+  Bench bench;
+  bench.verdict = Verdict::skip;
+  bench.mount();
+  bench.submit();
+  bench.open();
+  bench.settle();
+  bench.commit(TxnId(0));
+  bench.feed(TxnId(0), "throws");
+  bench.settle();
+  bench.feed(TxnId(1), "good");
+  bench.settle();
+  EXPECT_EQ(bench.events, (Events{"committed 0", "skipped 0", "apply 1/1"}));
+  EXPECT_EQ(bench.client.view(kFirst)->next, TxnId(2));
+}
+
+// The application could be asked after the last attempt, or its veto be overheard.
+TEST(Client, TheApplicationMayVetoAnotherAttempt) {
+  Bench bench;
+  bench.mount();
+  Submission submission = bench.submission();
+  int asked = 0;
+  submission.on_conflict = [&](const Refusal& refusal) {
+    EXPECT_EQ(refusal.id, TxnId(4));
+    return ++asked < 1;
+  };
+  ASSERT_TRUE(bench.client.submit(std::move(submission)).has_value());
+  bench.client.pump();
+  bench.open();
+  bench.settle();
+  const auto call = bench.take<AppendCall>();
+  ASSERT_TRUE(call.has_value());
+  const Sequence first = std::get<AppendCall>(call->body).first;
+  bench.reply(call, AppendResult{{}, {{first, RefusalCode::conflict, 0, TxnId(4)}}});
+  bench.settle();
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(bench.events, Events{"failed Conflict"});
+}
+
+// A flush that ends early lets its program go on too soon; one that never ends hangs it.
+TEST(Client, AFlushEndsWithWhatWasSubmittedBeforeIt) {
+  Bench bench;
+  bench.mount();
+  bench.submit();
+  std::vector<std::string> flushed;
+  const auto flush = [&](const char* name, bool applied, io::Duration timeout) {
+    bench.client.flush(applied, timeout, [&flushed, name](bool well) {
+      flushed.push_back(std::string(name) + (well ? " well" : " late"));
+    });
+  };
+  flush("outcome", false, io::seconds(5));
+  flush("short", true, io::milliseconds(1));
+  flush("applied", true, io::seconds(5));
+  bench.client.pump();
+  bench.pass(io::milliseconds(2));
+  EXPECT_EQ(flushed, Events{"short late"});
+  bench.open();
+  bench.settle();
+  bench.commit(TxnId(0));
+  bench.submit();  // not waited for
+  bench.settle();
+  EXPECT_EQ(flushed, (Events{"short late", "outcome well"}));
+  bench.feed(TxnId(0), "own");
+  bench.settle();
+  EXPECT_EQ(flushed, (Events{"short late", "outcome well", "applied well"}));
+}
+
+// Somebody who asks for a transaction that one slow follower does not have yet would be told that it does not exist.
+TEST(Client, ALookupTakesNoFollowersWordForAbsence) {
+  Bench bench;
+  bench.mount();
+  std::optional<std::optional<CommittedRecord>> found;
+  const auto look = [&] {
+    found.reset();
+    bench.client.lookup(kFirst, TxnId(3), io::seconds(5),
+                        [&](const auto& answer) { found = answer.value(); });
+    bench.client.pump();
+  };
+  look();
+  bench.reply(bench.take<TransactionCall>(), TransactionResult{TxnId(1), std::nullopt});
+  bench.reply(bench.take<HighWaterCall>(), HighWaterResult{TxnId(4)});
+  EXPECT_FALSE(found.has_value());
+  bench.pass(io::seconds(1));
+  const Bytes entry = entry_of(TxnId(3), {9, 9}, Sequence(1), "found");
+  const Bytes record = entry.slice(72, entry.size() - 72);
+  const TransactionResult there{TxnId(4), CommittedRecord{TxnId(3), 1, {9, 9}, Sequence(1), record}};
+  bench.reply(bench.take<TransactionCall>(), there);
+  ASSERT_TRUE(found.has_value() && found->has_value());
+  EXPECT_EQ((*found)->id, TxnId(3));
+  look();
+  bench.reply(bench.take<TransactionCall>(), TransactionResult{TxnId(3), std::nullopt});
+  bench.reply(bench.take<HighWaterCall>(), HighWaterResult{TxnId(3)});
+  ASSERT_TRUE(found.has_value());
+  EXPECT_FALSE(found->has_value());
+}
+
+// Answers of the wrong kind, twice, or to calls that were never made must change nothing, and questions must end.
+TEST(Client, GarbageChangesNothingAndQuestionsEnd) {
+  Bench bench;
+  bench.mount();
+  bool ended = false;
+  bench.client.high_water(kFirst, true, io::seconds(3), [&](const std::expected<TxnId, CallError>& answer) {
+    ASSERT_FALSE(answer.has_value());
+    EXPECT_EQ(answer.error().code, ErrorCode::deadline_exceeded);
+    ended = true;
+  });
+  bench.client.pump();
+  const auto asked = bench.take<HighWaterCall>();
+  bench.reply(asked, AppendResult{});
+  bench.reply(asked, HighWaterResult{TxnId(99)});
+  bench.client.on_reply(io::CallId(12345), io::Parcel::of<ClientReply>(HighWaterResult{}, kNoCodec));
+  bench.client.on_reply(io::CallId(1), io::parcel_of(Bytes::copy_of("not a reply")));
+  bench.client.on_call_failed(io::CallId(777));
+  bench.pass(io::seconds(4));
+  EXPECT_TRUE(ended);
+}
+
+// An unmounted partition could still be applied to, or leave submissions that never end; mounted again it could begin
+// elsewhere than it is told, or take answers of its former life.
+TEST(Client, UnmountsAndMountsAgain) {
+  Bench bench;
+  bench.mount();
+  bench.submit();
+  bench.open();
+  bench.settle();
+  const auto late = bench.take<AppendCall>();
+  bool gone = false;
+  EXPECT_TRUE(bench.client.unmount(kFirst, [&] { gone = true; }));
+  EXPECT_EQ(bench.client.submit(bench.submission()).error(), NotTaken::closed);
+  bench.client.pump();
+  bench.settle();
+  EXPECT_FALSE(gone) << "what may be on its way is resolved first";
+  bench.reply(bench.take<ResolveCall>(), ResolveResult{});
+  bench.settle();
+  EXPECT_TRUE(gone);
+  EXPECT_EQ(bench.events, Events{"failed Burned"});
+  EXPECT_TRUE(bench.client.mounted().empty());
+  EXPECT_EQ(bench.client.submit(bench.submission()).error(), NotTaken::not_mounted);
+  EXPECT_FALSE(bench.client.unmount(kFirst));
+  bench.mount(kFirst, TxnId(5));
+  bench.reply(late, AppendResult{{{Sequence(2), 1, TxnId(0), 1}}, {}});
+  bench.feed(TxnId(5), "next");
+  bench.settle();
+  EXPECT_EQ(bench.events, (Events{"failed Burned", "apply 1/5"}));
+}
+
+// A client that closes while the cluster is away would never come to its end, or forget to tell what became of its submits.
+TEST(Client, ClosesInTimeWhoeverIsAway) {
+  Bench bench;
+  bench.mount(kFirst);
+  bench.mount(kSecond);
+  bench.submit(kFirst);
+  bench.open(kFirst);
+  bench.settle();  // its append is out, and never answered
+  bench.submit(kSecond);
+  bool closed = false;
+  bench.client.close(io::seconds(1), [&] { closed = true; });
+  EXPECT_EQ(bench.client.submit(bench.submission()).error(), NotTaken::closed);
+  bench.client.pump();
+  bench.pass(io::milliseconds(900));
+  EXPECT_FALSE(closed);
+  bench.pass(io::seconds(10));
+  EXPECT_TRUE(closed && bench.client.closed());
+  EXPECT_EQ(bench.events, (Events{"failed Burned", "failed Unknown"}));
+  EXPECT_EQ(bench.client.outstanding() + bench.client.unapplied(), 0u);
+  EXPECT_TRUE(bench.cluster.calls.empty()) << "every call is answered or cancelled";
+  EXPECT_EQ(bench.clock.alarm, io::kNever);
+}
+
+// A slow application could fill the memory with what it has not applied, or starve the loop.
+TEST(Client, AsksForNoMoreThanIsToBePrefetchedAndAppliesALittleAtATime) {
+  ClientOptions options = Bench::options();
+  options.prefetch_bytes = 1;
+  options.apply_max = 1;
+  Bench bench(options);
+  bench.mount();
+  FeedResult result;
+  result.high_water = TxnId(3);
+  for (std::uint64_t id = 0; id < 3; ++id) {
+    result.entries.push_back(entry_of(TxnId(id), {9, 9}, Sequence(id + 1), "x"));
+  }
+  bench.reply(bench.take<FeedCall>(), result);
+  EXPECT_EQ(bench.events.size(), 1u);
+  EXPECT_FALSE(bench.take<FeedCall>().has_value());
+  bench.client.on_wake();
+  EXPECT_EQ(bench.events.size(), 2u);
+  bench.settle();
+  EXPECT_EQ(bench.events.size(), 3u);
+  EXPECT_TRUE(bench.take<FeedCall>().has_value());
+}
+
+// Without a bound on what is committed and not applied, a stopped view would let submissions pile up.
+TEST(Client, SubmissionsCountUntilTheyAreApplied) {
+  ClientOptions options = Bench::options();
+  options.submitter.outstanding_max = 1;
+  options.partition_of = [](std::string_view key) { return key == "second" ? kSecond : kFirst; };
+  Bench bench(options);
+  bench.mount();
+  Submission submission = bench.submission();
+  submission.partition.reset();
+  submission.key = "second";
+  EXPECT_EQ(bench.client.submit(submission).error(), NotTaken::not_mounted);
+  bench.submit();
+  EXPECT_EQ(bench.client.submit(bench.submission()).error(), NotTaken::no_room);
+  bench.open();
+  bench.settle();
+  bench.commit(TxnId(0));
+  bench.settle();
+  EXPECT_EQ(bench.client.refusal(kFirst), NotTaken::no_room);
+  bench.feed(TxnId(0), "own");
+  bench.settle();
+  EXPECT_FALSE(bench.client.refusal(kFirst).has_value());
 }
 
 }  // namespace

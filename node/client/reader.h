@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -47,7 +48,8 @@ class Reader {
   // Nothing more is wanted: no call stays behind.
   void close(Calls& out);
 
-  // Hands over what has come: visit(const log::Transaction&) in order of id, each once.
+  // Hands over what has come, in order of id, each once: visit(const log::Transaction&), or with the bytes that it lies in
+  // as a second argument, for a visitor that keeps it.
   template <class Visit>
   void drain(Visit&& visit) {
     std::vector<Bytes> entries;
@@ -55,7 +57,7 @@ class Reader {
     for (const Bytes& payload : entries) {
       log::for_each_transaction(payload.span(), next_, [&](const log::Transaction& transaction) {
         if (failure_ || comes_before(transaction) || !accept(transaction)) return;
-        visit(transaction);
+        hand_over(visit, transaction, payload);
       });
     }
     std::vector<CommittedRecord> matches;
@@ -63,7 +65,7 @@ class Reader {
     for (const CommittedRecord& match : matches) {
       const auto transaction = open(match);
       if (!transaction || !accept(*transaction)) return;
-      visit(*transaction);
+      hand_over(visit, *transaction, match.record);
     }
     if (!failure_) next_ = std::max(next_, std::exchange(looked_at_, TxnId()));
   }
@@ -79,6 +81,14 @@ class Reader {
   const Repeats& repeats() const { return repeats_; }
 
  private:
+  template <class Visit>
+  static void hand_over(Visit& visit, const log::Transaction& transaction, const Bytes& memory) {
+    if constexpr (std::is_invocable_v<Visit&, const log::Transaction&, const Bytes&>) {
+      visit(transaction, memory);
+    } else {
+      visit(transaction);
+    }
+  }
   // Something came that drain() has not handed over.
   bool has_news() const { return !entries_.empty() || !matches_.empty() || looked_at_ > next_; }
   void take(const FeedResult& result);

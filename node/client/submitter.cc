@@ -189,6 +189,13 @@ void Submitter::give_up(SubmitId id, Ending why, const io::Now& now) {
   set_deadline(id, request, now.monotonic + options_.grace);
 }
 
+bool Submitter::wants_another(const Request& request, const Refusal& refusal) {
+  executing_ = true;
+  const bool wanted = request.context.on_conflict(refusal);
+  executing_ = false;
+  return wanted;
+}
+
 // This attempt is over for good, and left no trace.
 void Submitter::refused(SubmitId id, Request& request, const Refusal& refusal, const io::Now& now) {
   request.refusal = refusal;
@@ -198,7 +205,13 @@ void Submitter::refused(SubmitId id, Request& request, const Refusal& refusal, c
   if (refusal.code == RefusalCode::burned || given_up) {
     return finish(id, kind_of(refusal.code), given_up ? request.ending : Ending::answered);
   }
-  if (request.refusals >= options_.attempts_max) return finish(id, kind_of(refusal.code), Ending::attempts);
+  const std::uint32_t wanted = request.context.attempts_max;
+  if (request.refusals >= (wanted == 0 ? options_.attempts_max : wanted)) {
+    return finish(id, kind_of(refusal.code), Ending::attempts);
+  }
+  if (request.context.on_conflict && !wants_another(request, refusal)) {
+    return finish(id, kind_of(refusal.code), Ending::veto);
+  }
   drop_record(request);
   request.exposed = false;
   request.repeated = false;

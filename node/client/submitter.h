@@ -67,6 +67,10 @@ struct TransactionContext {
   // application does not want it any more (its veto). Reads the same state that applied() was told of.
   std::function<std::optional<Prepared>(const View&)> execute;
   io::Instant deadline = io::kNever;
+  std::uint32_t attempts_max = 0;  // that are sent and refused; 0: SubmitterOptions::attempts_max
+  // Called when the lock rule has refused an attempt and another one is allowed; must not call the Submitter. False: there
+  // is none.
+  std::function<bool(const Refusal&)> on_conflict{};
 };
 
 struct SubmitOutcome {
@@ -207,6 +211,7 @@ class Submitter {
   void execute(SubmitId id);
   void make_ready(SubmitId id, Request& request, const Prepared& prepared);
   void execute_some(const io::Now& now);
+  bool wants_another(const Request& request, const Refusal& refusal);
   void refused(SubmitId id, Request& request, const Refusal& refusal, const io::Now& now);
   void give_up(SubmitId id, Ending why, const io::Now& now);
   void detach(SubmitId id, Request& request);
