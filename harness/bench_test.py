@@ -90,6 +90,42 @@ class Bench(unittest.TestCase):
         self.assertLessEqual(figures["p99_us"], figures["p999_us"])
         self.nothing_is_left()
 
+    def test_append_at_a_rate(self):
+        """An open loop that waits for answers is a closed one, and hides what it should show."""
+        figures = self.run_bench("append", "--rate", "2000", "--clients", "3", "--seconds", "2",
+                                 "--dir", str(self.directory))
+        self.assertLessEqual(SHARED | {"tps", "p50_us", "p99_us", "sent_p99_us", "offered_tps"}, figures.keys())
+        self.assertEqual((figures["loop"], figures["clients"]), ("open", 3))
+        self.assertAlmostEqual(figures["offered_tps"], 2000, delta=400)
+        self.assertGreater(figures["tps"], 0)
+        self.assertLessEqual(figures["sent_p50_us"], figures["p50_us"] * 1.05)  # due before it is handed over
+        self.nothing_is_left()
+
+    def test_overload(self):
+        """An overload that offers no more than the peak proves nothing, nor one that counts what was not answered."""
+        figures = self.run_bench("overload", "--clients", "8", "--seconds", "2", "--dir", str(self.directory))
+        self.assertLessEqual(SHARED | {"tps", "peak_tps", "offered_tps", "goodput_ratio", "refused", "given_up",
+                                       "leader_changes", "sent_p99_us"}, figures.keys())
+        self.assertGreater(figures["offered_tps"], figures["peak_tps"])
+        self.assertGreater(figures["given_up"], 0)
+        self.assertGreater(figures["goodput_ratio"], 0)
+        self.assertLess(figures["tps"], figures["offered_tps"])
+        self.nothing_is_left()
+
+    def test_contention(self):
+        """Clients that never meet measure no contention; and conflicts must not end in failures."""
+        hot = self.run_bench("contention", "--clients", "6", "--keys", "1", "--seconds", "1",
+                             "--dir", str(self.directory))
+        self.assertLessEqual(SHARED | {"tps", "p50_us", "p99_us", "keys", "executions_per_commit", "refused", "failed",
+                                       "slowest_over_fastest"}, hot.keys())
+        self.assertGreater(hot["tps"], 0)
+        self.assertGreater(hot["refused"], 0)
+        reads = self.run_bench("contention", "--clients", "6", "--keys", "1", "--seconds", "1", "--write-locks", "0",
+                               "--read-locks", "100", "--dir", str(self.directory))
+        self.assertEqual((reads["refused"], reads["failed"]), (0, 0))  # readers do not refuse each other
+        self.assertGreater(reads["tps"], 0)
+        self.nothing_is_left()
+
     def test_recovery(self):
         """A node that answers before it has read its log would recover in no time."""
         figures = self.run_bench("recovery", "--log-mib", "8", "--dir", str(self.directory))
@@ -137,6 +173,9 @@ class Bench(unittest.TestCase):
         for arguments, says in [(("append", "--outstanding", "0"), "--outstanding"),
                                 (("append", "--nodes", "8"), "--nodes"),
                                 (("floor", "--seconds", "0"), "--seconds"),
+                                (("append", "--rate", "-1"), "--rate"),
+                                (("overload", "--times", "0"), "--times"),
+                                (("contention", "--write-locks", "60", "--read-locks", "50"), "--write-locks"),
                                 (("recovery", "--log-mib", "0"), "--log-mib"),
                                 (("sim", "--seeds", "5..1"), "5..1"),
                                 (("nothing",), "")]:

@@ -453,6 +453,13 @@ class Clients(Contract):
         self.refused(FINDING, ["line 1 ", "nothing was committed"], "append", *cluster.connect(), input=most + b"xxx")
         self.assertEqual(cluster.read(), [b"first", most, b"second", b"third"])
 
+    def test_limits_of_a_node(self):
+        """A limit that a node has and does not keep, or keeps without a word, helps nobody."""
+        cluster = self.cluster(nodes=1, settings="limits = { transaction_kib = 1 }\n")
+        cluster.append([b"x" * 1024])
+        self.refused(FINDING, ["TooLarge", "above the limit"], "append", *cluster.connect(), input=b"y" * 1025)
+        self.assertEqual(cluster.read(), [b"x" * 1024])
+
     def test_input_of_every_shape(self):
         """Empty lines, a missing last newline, carriage returns and zeros are data, not decoration."""
         cluster = self.cluster(nodes=1)

@@ -23,12 +23,20 @@ struct TomlDefect {};
 #include <sstream>
 
 #include "io/ports/assert.h"
+#include "node/log/record.h"
 
 namespace reel::harness {
 namespace {
 
 constexpr std::size_t kTokenBytesMax = 256;
 constexpr std::size_t kTextFileBytesMax = 1u << 20;
+// Below these a client that knows nothing of this node's limits could send what it refuses (client::AppenderOptions).
+constexpr std::uint32_t kBatchKibMin = 512;
+constexpr std::uint32_t kBatchTransactionsMin = 1024;
+constexpr std::uint32_t kTransactionMoreKib = 8;
+constexpr std::uint32_t kFrameMoreKib = 64;
+static_assert(log::kRecordHeaderBytes + kTransactionLocksMax * sizeof(LockKey) + 8 <= kTransactionMoreKib
+                                                                                          << 10);
 
 class Table {
  public:
@@ -61,6 +69,16 @@ class Table {
     if (!value || value->empty()) refuse(where_ + ": '" + key + "' must be a text that is not empty");
     return *value;
   }
+  // A table inside of this one; an empty one if there is none.
+  Table table(const char* key) {
+    static const toml::table kNone;
+    known_.insert(key);
+    const toml::node* node = table_.get(key);
+    if (node != nullptr && !node->is_table())
+      refuse(where_ + ": '" + key + "' must be a table: [" + key + "]");
+    return Table(node == nullptr ? kNone : *node->as_table(), where_ + ", [" + key + "]");
+  }
+  const std::string& where() const { return where_; }
   const toml::array* array(const char* key) {
     known_.insert(key);
     const toml::node* node = table_.get(key);
@@ -160,6 +178,50 @@ std::vector<PeerAddress> peers_of(Table& table, const std::string& where) {
   return peers;
 }
 
+// Every one has a default; what the bounds are is told in a refusal.
+void read_limits(Table table, NodeConfig& config) {
+  node::GroupOptions& group = config.options.group;
+  node::AdmissionOptions& queue = group.admission;
+  ServerLimits& server = config.limits;
+  const auto count = [&](const char* key, std::uint32_t low, std::uint32_t high, std::uint32_t& value) {
+    value = static_cast<std::uint32_t>(table.number(key, low, high, value));
+  };
+  const auto kib = [&](const char* key, std::uint64_t low, std::uint64_t high, auto& value) {
+    value = static_cast<std::remove_reference_t<decltype(value)>>(
+        table.number(key, low, high, std::uint64_t{value} >> 10) << 10);
+  };
+  const auto mib = [&](const char* key, std::uint64_t low, std::uint64_t high, std::uint64_t& value) {
+    value = table.number(key, low, high, value >> 20) << 20;
+  };
+  kib("transaction_kib", 1, kTransactionBytesMax >> 10, group.transaction_bytes_max);
+  kib("batch_kib", kBatchKibMin, kAppendCallBytesMax >> 10, group.call_bytes_max);
+  count("batch_transactions", kBatchTransactionsMin, kAppendCallCountMax, group.call_transactions_max);
+  kib("entry_kib", 64, 2048, group.entry_bytes_max);
+  kib("frame_kib", kBatchKibMin + kFrameMoreKib, 16384, server.frame_bytes_max);
+  count("connections", 1, 65536, server.connections_max);
+  count("calls", 16, 1u << 20, server.calls_max);
+  mib("call_mib", 4, 1u << 16, server.call_bytes_max);
+  mib("unread_mib", 16, 1u << 12, server.unread_bytes_max);
+  mib("queue_mib", 4, 1u << 12, queue.bytes_max);
+  kib("queue_min_kib", 64, 4096, queue.bytes_min);
+  count("queue_calls", 16, 1u << 20, queue.calls_max);
+  queue.delay_target = milliseconds_of(table, "queue_delay_ms", 10'000, queue.delay_target);
+  queue.retry_max = milliseconds_of(table, "retry_max_ms", 60'000, queue.retry_max);
+  queue.retry_min = std::min(queue.retry_min, queue.retry_max);
+  count("feeds_waiting", 16, 1u << 20, group.feeds_waiting_max);
+  count("reads_waiting", 16, 1u << 20, group.reads_waiting_max);
+  table.refuse_unknown();
+  // A transaction has a header and up to 256 keys besides its data, and must fit into a batch; a batch into a frame.
+  if (group.transaction_bytes_max + (kTransactionMoreKib << 10) > group.call_bytes_max) {
+    refuse(table.where() + ": 'batch_kib' must be at least " + std::to_string(kTransactionMoreKib) +
+           " more than 'transaction_kib': a transaction travels in a batch");
+  }
+  if (group.call_bytes_max + (kFrameMoreKib << 10) > server.frame_bytes_max) {
+    refuse(table.where() + ": 'frame_kib' must be at least " + std::to_string(kFrameMoreKib) +
+           " more than 'batch_kib': a batch travels in a frame");
+  }
+}
+
 }  // namespace
 
 NodeConfig read_node_config(const std::string& path) {
@@ -200,6 +262,7 @@ NodeConfig parse_node_config(std::string_view content, const std::string& path) 
   }
   config.options.journal =
       journal_options(table.number("journal_file_mib", kJournalFileMibMin, kJournalFileMibMax, 64));
+  read_limits(table.table("limits"), config);
   table.refuse_unknown();
   bool self = false;
   for (const PeerAddress& peer : config.peers) self = self || peer.node == config.node;

@@ -17,6 +17,16 @@ struct PeerAddress {
   std::string address;  // HOST:PORT
 };
 
+// The table [limits] of a configuration, as far as it speaks of connections; the rest is in NodeOptions. Each limit is
+// enforced before memory is taken. harness/README.md lists them all, with their bounds and what a caller is told.
+struct ServerLimits {
+  std::uint32_t connections_max = 4096;
+  std::uint64_t frame_bytes_max = 4u << 20;
+  std::uint32_t calls_max = 65536;
+  std::uint64_t call_bytes_max = 256u << 20;
+  std::uint64_t unread_bytes_max = 64u << 20;
+};
+
 struct NodeConfig {
   io::ClusterId cluster;
   NodeId node;
@@ -27,6 +37,7 @@ struct NodeConfig {
   std::string disk_engine = "automatic";
   std::string record;  // if set: every disk operation is recorded into this file (durability proofs)
   node::NodeOptions options;
+  ServerLimits limits;
 };
 
 // Refuses (CommandError) a missing file, bad TOML, an unknown key, a value out of range.

@@ -56,6 +56,13 @@ void Oracles::on_step(const node::Node& node, const io::Now&, const node::Event&
   if (violation_) return;
   const NodeId id = node.stamp().node;
   for (const node::Note& note : effects.notes) on_note(id, node.stamp().incarnation, note);
+  for (std::size_t i = 1; i <= logs_.size(); ++i) {
+    const node::Group* group = node.group(GroupId(static_cast<std::uint32_t>(i)));
+    if (group == nullptr) break;
+    const node::Admission& admission = group->admission();
+    take(model::OverloadOracle::queue(
+        id, group->id(), {admission.calls(), admission.bytes(), group->queued(), admission.limit_max()}));
+  }
 }
 
 void Oracles::on_note(NodeId node, Incarnation life, const node::Note& note) {
@@ -135,6 +142,20 @@ void Oracles::selected(GroupId group, NodeId reader, const log::Transaction& tra
 
 void Oracles::passed(GroupId group, NodeId reader, TxnId next) {
   take(feeds_of(group).passed(reader.value, next));
+}
+
+void Oracles::told_to_wait(NodeId client, NodeId node, io::Instant until) {
+  marked_("client.told_to_wait");
+  overload_.told_to_wait(client, node, until);
+}
+
+void Oracles::asks(NodeId client, NodeId node, io::Instant at) { take(overload_.asks(client, node, at)); }
+
+void Oracles::waited_too_long(NodeId client) { take(model::OverloadOracle::timed_out(client)); }
+
+void Oracles::bore_load(std::span<const model::ClientLoad> clients, std::span<const std::uint64_t> answered) {
+  take(model::OverloadOracle::fair(clients));
+  take(model::OverloadOracle::steady(answered));
 }
 
 void Oracles::group_gained(const MemberId& member, GroupId group, Epoch epoch, TxnId next) {

@@ -14,6 +14,7 @@
 #include "model/feed_oracle.h"
 #include "model/lock_oracle.h"
 #include "model/log_oracle.h"
+#include "model/overload_oracle.h"
 #include "model/reader_group_oracle.h"
 #include "node/driver.h"
 
@@ -60,6 +61,12 @@ class Oracles final : public node::StepObserver {
   void group_done(const MemberId& member, GroupId group, Epoch epoch, TxnId next);
   void group_kept(const MemberId& member, GroupId group, Epoch epoch, TxnId next);
   TxnId group_done_with(GroupId group) const { return reader_group_.done_with(group); }
+  // Of clients that overload the cluster (model/overload_oracle.h).
+  void told_to_wait(NodeId client, NodeId node, io::Instant until);
+  void free_to_ask(NodeId client) { overload_.free_to_ask(client); }
+  void asks(NodeId client, NodeId node, io::Instant at);
+  void waited_too_long(NodeId client);
+  void bore_load(std::span<const model::ClientLoad> clients, std::span<const std::uint64_t> answered);
   // A coverage mark that a client's logic reached.
   void mark(std::string_view name) { marked_(name); }
   // At the end: everything acknowledged is on every node of the core.
@@ -90,6 +97,7 @@ class Oracles final : public node::StepObserver {
   model::BankOracle bank_;
   std::vector<model::FeedOracle> feeds_;  // likewise
   model::ReaderGroupOracle reader_group_;
+  model::OverloadOracle overload_;
   std::function<void(std::string_view)> marked_;
   std::optional<model::Violation> violation_;
   std::string complaint_;  // keeps the name of a complaint alive

@@ -36,12 +36,13 @@ struct AppendMemory {
   Sequence answered;                   // all up to here are answered
   std::set<Sequence> answered_beyond;  // answered, above a gap (independent requests only)
   std::uint64_t lives = 0;
+  bool stopped = false;  // nothing more is submitted than was already
 };
 
 struct AppendPlan {
   const io::ParcelCodec* call_codec = nullptr;
   client::AppenderOptions appender;
-  std::uint64_t total = 0;  // transactions that this client appends in its life
+  std::uint64_t total = 0;  // transactions that this client appends in its life, unless it is stopped
   std::uint32_t burst = 1;  // submitted at once
   io::Duration think_mean;  // between bursts, exponential; 0: as fast as the window allows
   std::uint32_t bytes_max = 64;
@@ -60,7 +61,7 @@ class RepeatMarks {
   client::Repeats told_;
 };
 
-class AppendProgram final : public client::Driver {
+class AppendProgram : public client::Driver {
  public:
   AppendProgram(io::Ports& ports, NodeId self, const AppendPlan& plan, AppendMemory& memory, Oracles& oracles,
                 sim::Decisions& decisions);
@@ -70,7 +71,7 @@ class AppendProgram final : public client::Driver {
   void on_alarm() override;
 
  private:
-  bool has_more() const { return next_.value <= plan_.total; }
+  bool has_more() const { return next_.value <= (memory_.stopped ? memory_.submitted.value : plan_.total); }
   void submit_burst();
 
   NodeId self_;

@@ -41,6 +41,11 @@ real::RpcServerOptions server_options(const NodeConfig& config, const std::vecto
   options.cluster = config.cluster;
   for (const Token& token : tokens) options.tokens.push_back({token.secret, token.rights});
   options.peer_token = peer_token(tokens);
+  options.connections_max = config.limits.connections_max;
+  options.frame_bytes_max = config.limits.frame_bytes_max;
+  options.calls_max = config.limits.calls_max;
+  options.call_bytes_max = config.limits.call_bytes_max;
+  options.unread_bytes_max = config.limits.unread_bytes_max;
   for (const PeerAddress& peer : config.peers) options.members.push_back({peer.node, peer.address});
   return options;
 }

@@ -81,6 +81,17 @@ enum class Place : std::uint32_t {
   view_partitions,
   view_outstanding,
   view_durable,
+  overload,
+  overload_greedy,
+  overload_modest,
+  overload_entry,
+  overload_in_flight,
+  overload_disk,
+  overload_queue,
+  overload_delay,
+  overload_retry,
+  overload_burst,
+  overload_call,
 };
 
 class Draw {
@@ -132,7 +143,7 @@ void draw_node(Draw& draw, node::NodeOptions& node) {
     group.read_chunk_bytes = static_cast<std::uint32_t>(draw.log_range(Place::read_chunk, 4096, 1u << 17));
   }
   if (draw.dimension(Place::queue)) {
-    group.queue_calls_max = static_cast<std::uint32_t>(draw.log_range(Place::queue, 2, 256));
+    group.admission.calls_max = static_cast<std::uint32_t>(draw.log_range(Place::queue, 2, 256));
   }
   raft::Options& raft = group.raft;
   if (draw.dimension(Place::raft_window)) {
@@ -318,6 +329,57 @@ void draw_readers(Draw& draw, const SimulationOptions& options, Shape& shape) {
   }
 }
 
+// Clients that ask for far more than there is, of leaders whose queues are small; and one or two that ask for little.
+void draw_overload(Draw& draw, const SimulationOptions& options, Shape& shape) {
+  const bool alone = options.workload == Workload::overload;
+  if (!alone && (options.workload != Workload::mixed || !draw.permille(Place::overload, 60))) return;
+  node::AdmissionOptions& admission = shape.node.group.admission;
+  admission.bytes_max = draw.log_range(Place::overload_queue, 1u << 18, 1u << 22);
+  admission.bytes_min = draw.log_range(Place::overload_queue, 1u << 13, 1u << 14, 1);
+  admission.delay_target =
+      io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::overload_delay, 50, 250)));
+  admission.retry_max =
+      io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::overload_retry, 200, 2000)));
+  const std::uint64_t greedy = draw.range(Place::overload_greedy, 2, alone ? 6 : 2);
+  for (std::uint64_t client = 0; client < greedy; ++client) {
+    ClientShape load;
+    load.kind = ClientKind::greedy;
+    load.total = UINT64_MAX;
+    load.burst = static_cast<std::uint32_t>(draw.log_range(Place::overload_burst, 8, 32));
+    load.think_mean = io::milliseconds(5);
+    load.bytes_max = 512;
+    load.ordered = draw.permille(Place::ordered, 500, kFirstClient + client);
+    load.outstanding_max = 512;
+    load.call_transactions_max = static_cast<std::uint32_t>(draw.log_range(Place::overload_call, 2, 16));
+    load.calls_in_flight_max = 8;
+    shape.appenders.push_back(load);
+  }
+  // The log gets long: readers that take one record a call would not see its end.
+  for (ReaderShape& reader : shape.readers) reader.bytes_max = std::max(reader.bytes_max, 8192u);
+  shape.node.group.feed_scan_bytes_max = std::max(shape.node.group.feed_scan_bytes_max, 1u << 16);
+  if (!alone) return;
+  const std::uint64_t modest = draw.range(Place::overload_modest, 1, 2);
+  for (std::uint64_t client = 0; client < modest; ++client) {
+    ClientShape little;
+    little.kind = ClientKind::modest;
+    little.total = UINT64_MAX;
+    little.think_mean = io::milliseconds(50);
+    little.call_transactions_max = 2;
+    shape.appenders.push_back(little);
+  }
+  // A cluster that is easily overloaded: some hundred transactions a second.
+  shape.node.group.admission.calls_max = 65536;
+  shape.node.group.entry_bytes_max =
+      static_cast<std::uint32_t>(draw.log_range(Place::overload_entry, 2048, 8191));
+  shape.node.group.entries_in_flight_max =
+      static_cast<std::uint32_t>(draw.range(Place::overload_in_flight, 1, 2));
+  sim::DiskOptions& disk = shape.world.disk = {};
+  const auto factor = static_cast<std::int64_t>(draw.range(Place::overload_disk, 30, 90));
+  disk.write_base = disk.write_base * factor;
+  disk.sync_base = disk.sync_base * factor;
+  disk.jitter_mean = disk.jitter_mean * factor;
+}
+
 // Timeouts that this network and these disks can keep, or a healthy cluster has no leader for long: being too slow for
 // one's timeouts is the business of net.delay and disk.latency.
 void fit_timeouts(Draw& draw, Shape& shape) {
@@ -385,6 +447,7 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
     disk.sync_base = disk.sync_base * factor;
     disk.jitter_mean = disk.jitter_mean * factor;
   }
+  draw_overload(draw, options, shape);
   fit_timeouts(draw, shape);
   // Rare branches (faults.md); which of them are armed is the core's to draw from this seed.
   if (options.setting != Setting::calm && draw.permille(Place::buggify, 250)) {
@@ -417,6 +480,7 @@ const char* name_of(Workload workload) {
     case Workload::groups: return "groups";
     case Workload::lists: return "lists";
     case Workload::views: return "views";
+    case Workload::overload: return "overload";
   }
   return "?";
 }
@@ -438,7 +502,7 @@ std::optional<Setting> setting_by_name(std::string_view name) {
 std::optional<Workload> workload_by_name(std::string_view name) {
   for (const Workload workload :
        {Workload::mixed, Workload::append, Workload::feed, Workload::log, Workload::locks, Workload::bank,
-        Workload::groups, Workload::lists, Workload::views}) {
+        Workload::groups, Workload::lists, Workload::views, Workload::overload}) {
     if (name == name_of(workload)) return workload;
   }
   return std::nullopt;

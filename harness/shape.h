@@ -21,7 +21,7 @@ enum class Setting : std::uint8_t {
   normal,  // the default swarm
   harsh,   // every fault kind that is asked for (else three of four) is on, and twice as often
 };
-enum class Workload : std::uint8_t { mixed, append, feed, log, locks, bank, groups, lists, views };
+enum class Workload : std::uint8_t { mixed, append, feed, log, locks, bank, groups, lists, views, overload };
 
 struct SimulationOptions {
   std::uint64_t seed = 1;
@@ -45,7 +45,14 @@ struct SimulationOptions {
 [[nodiscard]] std::optional<Setting> setting_by_name(std::string_view name);
 [[nodiscard]] std::optional<Workload> workload_by_name(std::string_view name);
 
+enum class ClientKind : std::uint8_t {
+  counted,  // appends a given number
+  greedy,   // by the clock until the storm is over: more than there can be
+  modest,   // likewise: little
+};
+
 struct ClientShape {
+  ClientKind kind = ClientKind::counted;
   std::uint64_t total = 0;
   std::uint32_t burst = 1;
   io::Duration think_mean;

@@ -15,6 +15,9 @@ constexpr io::Duration kSettleMax = io::seconds(120);
 // Before faults begin: a first leader, so that storms do not all hit an empty cluster.
 constexpr io::Duration kQuietStart = io::milliseconds(400);
 
+// Until elections are over, and queues know how fast they drain.
+constexpr io::Duration kWarm = io::seconds(2);
+
 // A node that reads its superblock hears no calls yet. Later lives of nodes meet clients at any moment; the first ones
 // do not, so that calm runs are calm.
 constexpr io::Duration kClientsWait = io::milliseconds(50);
@@ -114,6 +117,15 @@ void Simulation::add_appenders() {
     AppendMemory& memory = *append_memories_.back();
     memory.session = {world_->decisions().bits(key(Place::session, id, 0)),
                       world_->decisions().bits(key(Place::session, id, 1))};
+    overload_memories_.push_back(client.kind == ClientKind::counted ? nullptr
+                                                                    : std::make_unique<OverloadMemory>());
+    if (OverloadMemory* load = overload_memories_.back().get()) {
+      load->greedy = client.kind == ClientKind::greedy;
+      add_client(id, [this, id, plan, &memory, load](io::Ports& ports) {
+        return make_overload_client(ports, id, plan, quiet_, memory, *load, *oracles_, world_->decisions());
+      });
+      continue;
+    }
     add_client(id, [this, id, plan, &memory](io::Ports& ports) -> std::unique_ptr<io::Host> {
       return std::make_unique<AppendProgram>(ports, id, plan, memory, *oracles_, world_->decisions());
     });
@@ -326,12 +338,15 @@ sim::FaultPlan Simulation::draw_plan() {
     for (const sim::FaultKind kind : *options_.faults) plan.allowed.set(static_cast<std::size_t>(kind));
   }
   if (options_.setting == Setting::calm) plan.allowed.reset();
+  if (options_.workload == Workload::overload)
+    plan.calm_permille = 500;  // only they say what load alone does
   if (options_.setting == Setting::harsh) {
     plan.calm_permille = 0;
     plan.kind_permille = options_.faults ? 1000 : 750;
     plan.intensity = 2;
   }
   sim::FaultPlan drawn = sim::FaultPlan::draw(world_->decisions(), plan);
+  quiet_ = drawn.programs.empty() && shape_.node.group.raft.buggify_seed == 0;
   return drawn;
 }
 
@@ -397,7 +412,33 @@ RunReport Simulation::run() {
 
 void Simulation::storm() {
   const io::Instant end = io::Instant{kQuietStart.ns} + shape_.storm;
-  world_->run_until(std::min(end, stop_at_.value_or(end)));
+  const io::Instant limit = std::min(end, stop_at_.value_or(end));
+  io::Instant second = io::Instant{kQuietStart.ns} + kWarm;
+  std::uint64_t before = 0;
+  for (; second <= limit && !over(); second = second + io::seconds(1)) {
+    world_->run_until(second);
+    const std::uint64_t answered = oracles_->acknowledged_total();
+    if (second > io::Instant{kQuietStart.ns} + kWarm) answered_by_second_.push_back(answered - before);
+    before = answered;
+  }
+  world_->run_until(limit);
+  if (!over()) end_load();
+}
+
+// Whoever submits by the clock submits no more; what it has submitted is to be answered. What it got until now is judged.
+void Simulation::end_load() {
+  std::vector<model::ClientLoad> loads;
+  for (std::size_t i = 0; i < overload_memories_.size(); ++i) {
+    if (overload_memories_[i] == nullptr) continue;
+    const OverloadMemory& load = *overload_memories_[i];
+    AppendMemory& memory = *append_memories_[i];
+    memory.stopped = true;
+    append_totals_[i] = memory.submitted.value;
+    loads.push_back({NodeId(kFirstClient + i), load.greedy, memory.submitted.value,
+                     memory.answered.value + memory.answered_beyond.size(), load.calls, load.refused});
+  }
+  if (quiet_ && options_.workload == Workload::overload) oracles_->bore_load(loads, answered_by_second_);
+  check();
 }
 
 bool Simulation::over() const { return world_->failed() || (stop_at_ && *stop_at_ <= world_->time()); }

@@ -20,6 +20,7 @@
 #include "harness/log_client.h"
 #include "harness/noticed.h"
 #include "harness/oracles.h"
+#include "harness/overload_client.h"
 #include "harness/programs.h"
 #include "harness/shape.h"
 #include "harness/view_client.h"
@@ -77,6 +78,7 @@ class Simulation final : private sim::Observer {
   std::vector<NodeId> nodes_from_anywhere(NodeId client);
   void add_client(NodeId id, sim::HostFactory factory, io::Rights more = io::Rights::none);
   void storm();
+  void end_load();
   bool over() const;  // failed, or as far as it was told to go
   void heal_and_settle();
   bool clients_done() const;
@@ -107,6 +109,9 @@ class Simulation final : private sim::Observer {
   std::map<NodeId, node::Driver*> drivers_;
   std::vector<std::unique_ptr<AppendMemory>> append_memories_;
   std::vector<std::uint64_t> append_totals_;
+  std::vector<std::unique_ptr<OverloadMemory>> overload_memories_;  // by client; nullptr: no such client
+  std::vector<std::uint64_t> answered_by_second_;                   // of an overload, warm
+  bool quiet_ = false;                                              // nothing breaks in this run
   struct ReaderMemory {
     GroupId group;
     TxnId position;

@@ -14,6 +14,9 @@ namespace {
 constexpr std::size_t kSectionsEnough = UINT16_MAX / 2;
 static_assert(kSectionsEnough + kAppendCallCountMax <= UINT16_MAX);
 
+// When a reader that found no room may ask again; what fills that room is readers that wait for something to happen.
+constexpr io::Duration kReadAgain = io::milliseconds(50);
+
 std::size_t slot(raft::Timer timer) { return static_cast<std::size_t>(timer); }
 
 AppendRequest* entries_of(PeerMessage& message) { return std::get_if<AppendRequest>(&message.body); }
@@ -34,9 +37,13 @@ Group::Group(GroupId id, const GroupOptions& options, const raft::Recovered& rec
       coordinator_(std::move(coordinator)),
       noted_(recovered.hard_state),
       noted_durable_(core_.durable_index()),
+      admission_(options.admission),
       tail_first_(core_.last_index() + 1),
       boot_commit_(recovered.commit),
       found_log_(core_.last_index().value > 0) {
+  REEL_ASSERT(options.transaction_bytes_max <= kTransactionBytesMax);
+  REEL_ASSERT(options.call_bytes_max <= kAppendCallBytesMax);
+  REEL_ASSERT(options.call_transactions_max <= kAppendCallCountMax);
   deadlines_.fill(io::kNever);
 }
 
@@ -295,14 +302,15 @@ void Group::take_over(const Context& context) {
 
 void Group::on_append(io::CallId call, const AppendCall& append, Context& context) {
   if (core_.role() != Role::leader) return refuse(call, ErrorCode::not_leader, context);
-  if (append.block.size() > kAppendCallBytesMax || append.count > kAppendCallCountMax) {
-    return refuse(call, ErrorCode::too_large, context, kAppendCallBytesMax);
-  }
+  const auto too_large = [&](std::uint64_t limit) { refuse(call, ErrorCode::too_large, context, limit); };
+  if (append.block.size() > options_.call_bytes_max) return too_large(options_.call_bytes_max);
+  if (append.count > options_.call_transactions_max) return too_large(options_.call_transactions_max);
   if (append.count == 0 || append.first.value == 0 || append.first.value > kSequenceMax) {
     return refuse(call, ErrorCode::malformed, context);
   }
   const auto survey = log::survey(append.block.span(), append.count);
   if (!survey) return refuse(call, ErrorCode::malformed, context);
+  if (survey->data_max > options_.transaction_bytes_max) return too_large(options_.transaction_bytes_max);
   enqueue({call, append, *survey}, context);
 }
 
@@ -321,12 +329,11 @@ void Group::on_resolve(io::CallId call, const ResolveCall& resolve, Context& con
 }
 
 void Group::enqueue(QueuedCall queued, Context& context) {
-  const std::size_t bytes = queued.append.block.size();
-  if (queue_.size() >= options_.queue_calls_max || queue_bytes_ + bytes > options_.queue_bytes_max) {
-    note(NoteMark{"group.overloaded"}, context);
-    return refuse(queued.call, ErrorCode::overloaded, context);
+  const AppendCall& append = queued.append;
+  if (const auto retry_after =
+          admission_.refuses(append.session, append.block.size(), context.now.monotonic)) {
+    return refuse_overloaded(queued.call, *retry_after, context);
   }
-  queue_bytes_ += bytes;
   queue_.push_back(std::move(queued));
 }
 
@@ -468,7 +475,7 @@ bool Group::propose(Context& context) {
   if (!may_propose(context)) return false;
   if (std::exchange(inherits_, false)) take_over(context);
   bool any = coordinator_ && propose_commands(context);
-  while (!queue_.empty() && may_propose(context)) {
+  while (!queue_.empty() && may_propose(context) && waiters_.size() < options_.answers_waiting_max) {
     Proposal proposal{core_.last_index() + 1, next_id_, log::kEntryHeaderBytes, {}};
     std::deque<QueuedCall> taken;
     while (!queue_.empty() && proposal.sections.size() < kSectionsEnough) {
@@ -476,7 +483,8 @@ bool Group::propose(Context& context) {
       if (!taken.empty() && proposal.bytes + more > options_.entry_bytes_max) break;
       taken.push_back(std::move(queue_.front()));
       queue_.pop_front();
-      queue_bytes_ -= taken.back().append.block.size();
+      const AppendCall& append = taken.back().append;
+      admission_.release(append.session, append.block.size(), context.now.monotonic);
       admit(taken.back(), proposal, context);
     }
     if (!proposal.sections.empty()) build_entry(proposal, context);
@@ -586,7 +594,7 @@ void Group::answer_waiters(Context& context) {
 void Group::fail_clients(Context& context) {
   for (const QueuedCall& queued : queue_) refuse(queued.call, ErrorCode::not_leader, context);
   queue_.clear();
-  queue_bytes_ = 0;
+  admission_.clear();
   for (const auto& [index, waiter] : waiters_) refuse(waiter.call, ErrorCode::not_leader, context);
   waiters_.clear();
   if (!coordinator_) return;
@@ -798,7 +806,7 @@ bool Group::retry_sends(Context& context) {
 
 void Group::on_feed(io::CallId call, const FeedCall& feed, Context& context) {
   if (feeds_.size() + lookups_.size() >= options_.feeds_waiting_max) {
-    return refuse(call, ErrorCode::overloaded, context);
+    return refuse_overloaded(call, kReadAgain, context);
   }
   if ((feed.filter.header_value & ~feed.filter.header_mask) != 0) {
     return refuse(call, ErrorCode::malformed, context);
@@ -893,7 +901,7 @@ bool Group::answer_matches(WaitingFeed& waiting, Context& context) {
 
 void Group::on_lookup(io::CallId call, const TransactionCall& wanted, Context& context) {
   if (feeds_.size() + lookups_.size() >= options_.feeds_waiting_max) {
-    return refuse(call, ErrorCode::overloaded, context);
+    return refuse_overloaded(call, kReadAgain, context);
   }
   const WaitingLookup waiting{call, wanted.id};
   if (!answer_lookup(waiting, context)) lookups_.push_back(waiting);
@@ -955,6 +963,9 @@ void Group::on_unknown_partition(io::CallId call, GroupId partition, Context& co
 }
 
 void Group::start_read(const WaitingRead& read, Context& context) {
+  if (read_contexts_.size() + reads_ready_.size() >= options_.reads_waiting_max) {
+    return refuse_overloaded(read.call, kReadAgain, context);
+  }
   const std::uint64_t number = ++last_read_context_;
   read_contexts_.emplace(number, read);
   run(raft::Read{number}, context);
@@ -1071,10 +1082,6 @@ void Group::refuse(io::CallId call, ErrorCode code, Context& context, std::uint6
       error.hint = core_.leader();
       error.text = "this node does not lead the partition: ask the leader and repeat the request";
       break;
-    case ErrorCode::overloaded:
-      error.retry_after = io::milliseconds(20);
-      error.text = "too much is waiting here: repeat the request after the time given";
-      break;
     case ErrorCode::too_large:
       error.text = "the call is above the limit: send fewer or smaller transactions";
       break;
@@ -1092,6 +1099,15 @@ void Group::refuse(io::CallId call, ErrorCode code, Context& context, std::uint6
     case ErrorCode::no_such_partition: error.text = "there is no such partition: see `reel status`"; break;
     default: error.text = "the call is malformed"; break;
   }
+  reply(call, std::move(error), context);
+}
+
+void Group::refuse_overloaded(io::CallId call, io::Duration retry_after, Context& context) const {
+  note(NoteMark{"group.overloaded"}, context);
+  CallError error;
+  error.code = ErrorCode::overloaded;
+  error.retry_after = retry_after;
+  error.text = "too much is waiting here: repeat the request after the time given";
   reply(call, std::move(error), context);
 }
 

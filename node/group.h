@@ -2,7 +2,7 @@
 // machine, clients. It turns the core's effects into journal records, messages and replies, and holds back each message
 // until the tickets that it waits for are durable.
 //
-// Appends. Calls wait in a bounded queue; whenever the journal has room, everything that waits (up to
+// Appends. Calls wait in a bounded queue, or are refused at its door (admission.h); whenever the journal has room, everything that waits (up to
 // entry_bytes_max) becomes one entry: group commit, one consensus entry per batch. Ids, times and duplicates are
 // decided there, on committed state plus the overlay of what is in flight, and written into the entry. So are lock
 // verdicts; one that rests on an entry in flight is told when that entry is applied, and dies with leadership.
@@ -11,8 +11,8 @@
 // back from the journal in chunks and verified. Whoever needs a body that is not here asks for it and tries again when
 // it has come: the applier, messages to lagging followers, feeds.
 //
-// Bounds: queue_bytes_max and queue_calls_max, entries_in_flight_max, cache_bytes + read_cache_bytes, feeds_waiting_max,
-// feed_scan_bytes_max.
+// Bounds: admission, answers_waiting_max, entries_in_flight_max, cache_bytes + read_cache_bytes, feeds_waiting_max,
+// reads_waiting_max, feed_scan_bytes_max.
 #pragma once
 
 #include <array>
@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "io/ports/time.h"
+#include "node/admission.h"
 #include "node/cluster/coordinator.h"
 #include "node/effects.h"
 #include "node/journal/journal.h"
@@ -37,9 +38,13 @@ struct GroupOptions {
   io::Duration election_timeout = io::milliseconds(600);  // T: [T, 2T) before campaigning
   io::Duration heartbeat_interval = io::milliseconds(60);
   std::uint32_t entry_bytes_max = 1u << 20;  // of one group-commit batch; a single call may exceed it
-  std::uint32_t entries_in_flight_max = 32;  // proposed, not yet committed
-  std::uint64_t queue_bytes_max = 64u << 20;
-  std::uint32_t queue_calls_max = 65536;
+  std::uint32_t transaction_bytes_max = kTransactionBytesMax;  // of one's data; at most that
+  std::uint32_t call_bytes_max = kAppendCallBytesMax;          // of one append's block; at most that
+  std::uint32_t call_transactions_max = kAppendCallCountMax;   // likewise
+  std::uint32_t entries_in_flight_max = 32;                    // proposed, not yet committed
+  AdmissionOptions admission;  // of appends and resolves: the queue in front of the log
+  std::uint32_t answers_waiting_max =
+      65536;  // calls in flight, joined ones too; beyond: they stay in the queue
   std::uint64_t cache_bytes = 64u << 20;
   std::uint64_t read_cache_bytes = 8u << 20;
   std::uint32_t read_chunk_bytes = 1u << 20;
@@ -47,6 +52,7 @@ struct GroupOptions {
   std::uint32_t feeds_waiting_max = 65536;  // lookups that wait for a body among them
   std::uint32_t feed_scan_bytes_max =
       4u << 20;  // of payload that one answer with a filter looks at; one entry at least
+  std::uint32_t reads_waiting_max = 16384;  // linearizable high-water marks
   io::Duration feed_wait_max = io::seconds(60);
   std::uint32_t sends_waiting_max = 256;  // messages that wait for bodies from disk; beyond: dropped
   log::LogOptions log;                    // the same on every node
@@ -102,6 +108,9 @@ class Group {
   const log::LogState& state() const { return state_; }
   const std::optional<cluster::Coordinator>& coordinator() const { return coordinator_; }
   GroupStatus status() const;
+  // Who may join the queue of appends, and how many stand in it.
+  const Admission& admission() const { return admission_; }
+  std::size_t queued() const { return queue_.size(); }
   // The message of the error that stopped this group, if one did.
   const std::optional<std::string>& failure() const { return failure_; }
 
@@ -228,6 +237,7 @@ class Group {
 
   void reply(io::CallId call, ClientReply body, Context& context) const;
   void refuse(io::CallId call, ErrorCode code, Context& context, std::uint64_t limit = 0) const;
+  void refuse_overloaded(io::CallId call, io::Duration retry_after, Context& context) const;
   void note(Note note, Context& context) const;
   void fail(std::string why) { failure_ = std::move(why); }
 
@@ -248,7 +258,7 @@ class Group {
   std::deque<raft::Outgoing> held_;
 
   std::deque<QueuedCall> queue_;
-  std::uint64_t queue_bytes_ = 0;
+  Admission admission_;  // of what stands in it
   log::SessionOverlay overlay_;
   log::LockOverlay lock_overlay_;
   bool inherits_ = false;        // leads since a moment ago: next_id_ and last_time_ are not taken over yet

@@ -13,6 +13,7 @@
 #include "harness/bench/local_cluster.h"
 #include "harness/bench/machine.h"
 #include "harness/campaign.h"
+#include "harness/command/bench_overload.h"
 #include "harness/command/command.h"
 #include "harness/command/simulation_flags.h"
 #include "io/real/clock.h"
@@ -31,6 +32,8 @@ struct BenchFlags {
   std::uint32_t size = 128;
   std::uint32_t outstanding = 1;
   double seconds = 10;
+  std::uint32_t clients = 1;
+  double rate = 0;
   std::uint32_t log_mib = 1024;
   bool json = false;
 
@@ -227,6 +230,19 @@ Exit run_floor(const BenchFlags& flags) {
 // The floor is measured before and after the appends: what the machine does to one it does to the other.
 Exit run_append(const BenchFlags& flags) {
   flags.check();
+  if (flags.rate != 0 || flags.clients != 1) {
+    OverloadFlags many;
+    many.dir = flags.dir;
+    many.nodes = flags.nodes;
+    many.size = flags.size;
+    many.clients = flags.clients;
+    // In an open loop what is outstanding is for the cluster to decide, within a session's window.
+    many.outstanding = flags.rate != 0 ? log::kSessionWindow / 2 : flags.outstanding;
+    many.rate = flags.rate;
+    many.seconds = flags.seconds;
+    many.json = flags.json;
+    return run_append_of_many(many);
+  }
   real::Loop::capture_stop_signals();
   BenchDirectory directory(flags.dir);
   show("measuring the machine");
@@ -424,15 +440,16 @@ void add_common_flags(CLI::App& command, BenchFlags& flags) {
   command.add_flag("--json", flags.json, "end with one JSON object");
 }
 
-void add_load_command(CLI::App& bench, const char* name, const char* text, const char* example,
-                      Exit (*go)(const BenchFlags&), Run& run) {
+CLI::App* add_load_command(CLI::App& bench, const char* name, const char* text, const char* example,
+                           Exit (*go)(const BenchFlags&), Run& run,
+                           const std::shared_ptr<BenchFlags>& flags) {
   CLI::App* command = bench.add_subcommand(name, text);
   command->footer(example);
-  auto flags = std::make_shared<BenchFlags>();
   add_common_flags(*command, *flags);
   command->add_option("--seconds", flags->seconds, "measured time, warm-up not included")
       ->capture_default_str();
   command->callback([flags, go, &run] { run = [flags, go] { return go(*flags); }; });
+  return command;
 }
 
 void add_recovery(CLI::App& bench, Run& run) {
@@ -467,9 +484,21 @@ void add_bench(CLI::App& app, Run& run) {
   bench->footer("Example: reel bench append --outstanding 4096 --seconds 60 --json");
   bench->require_subcommand(1);
   add_load_command(*bench, "floor", "The same processes, calls and durable writes without consensus",
-                   "Example: reel bench floor --outstanding 1 --json", run_floor, run);
-  add_load_command(*bench, "append", "Durable replicated appends, next to the floor of the same run",
-                   "Example: reel bench append --outstanding 4096 --seconds 60 --json", run_append, run);
+                   "Example: reel bench floor --outstanding 1 --json", run_floor, run,
+                   std::make_shared<BenchFlags>());
+  auto append = std::make_shared<BenchFlags>();
+  CLI::App* appends =
+      add_load_command(*bench, "append", "Durable replicated appends, next to the floor of the same run",
+                       "Example: reel bench append --outstanding 4096 --seconds 60 --json\n"
+                       "         reel bench append --rate 50000 --clients 8 --json",
+                       run_append, run, append);
+  appends->add_option(
+      "--rate", append->rate,
+      "open loop: so many are due a second, whatever becomes of them; latencies run from then");
+  appends->add_option("--clients", append->clients, "each with a session and a connection; without the floor")
+      ->capture_default_str();
+  add_bench_overload(*bench, run);
+  add_bench_contention(*bench, run);
   add_bench_sessions(*bench, run);
   add_bench_feed(*bench, run);
   add_recovery(*bench, run);

@@ -28,7 +28,9 @@ void add_status(CLI::App& app, Run& run);
 void add_admin(CLI::App& app, Run& run);
 void add_disk(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
+void add_bench_contention(CLI::App& bench, Run& run);
 void add_bench_feed(CLI::App& bench, Run& run);
+void add_bench_overload(CLI::App& bench, Run& run);
 void add_bench_sessions(CLI::App& bench, Run& run);
 
 // Parses, runs, and turns errors into exit statuses.

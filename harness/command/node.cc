@@ -86,7 +86,20 @@ void add_node(CLI::App& app, Run& run) {
   command->footer(
       "Example: reel node init --cluster 7 --node 1 --dir /srv/reel --peer 1=10.0.0.1:7101 --peer "
       "2=10.0.0.2:7101 "
-      "--peer 3=10.0.0.3:7101\n         reel node --config /etc/reel.toml");
+      "--peer 3=10.0.0.3:7101\n         reel node --config /etc/reel.toml\n\n"
+      "A configuration says who the node is (cluster, node, dir, listen, token_file, peers), and may have a "
+      "table of\n"
+      "limits; these are the defaults, and harness/README.md says what each bounds:\n\n"
+      "    [limits]\n"
+      "    transaction_kib = 1024       batch_kib = 3072         batch_transactions = 16384   entry_kib = "
+      "1024\n"
+      "    frame_kib = 4096             connections = 4096       calls = 65536                call_mib = "
+      "256\n"
+      "    unread_mib = 64              queue_mib = 64           queue_min_kib = 2048         queue_calls = "
+      "65536\n"
+      "    queue_delay_ms = 200         retry_max_ms = 1000      feeds_waiting = 65536        reads_waiting "
+      "= 16384\n\n"
+      "(one line each in the file)");
   auto config = std::make_shared<std::string>();
   command->add_option("--config", *config, "the node's configuration (TOML)");
   auto flags = std::make_shared<InitFlags>();

@@ -8,7 +8,9 @@
 namespace reel::harness {
 
 void SimulationFlags::add_to(CLI::App& command) {
-  command.add_option("--workload", workload, "mixed, append, feed, log, locks, bank, groups, lists or views")
+  command
+      .add_option("--workload", workload,
+                  "mixed, append, feed, log, locks, bank, groups, lists, views or overload")
       ->capture_default_str();
   command.add_option("--mode", mode, "bounded: being stuck after healing is a bug; unbounded: only safety")
       ->capture_default_str();
@@ -23,7 +25,7 @@ SimulationOptions SimulationFlags::options() const {
   const auto known_workload = workload_by_name(workload);
   if (!known_workload)
     misuse("unknown workload '" + workload +
-           "': use mixed, append, feed, log, locks, bank, groups, lists or views");
+           "': use mixed, append, feed, log, locks, bank, groups, lists, views or overload");
   options.workload = *known_workload;
   const auto known_mode = mode_by_name(mode);
   if (!known_mode) misuse("unknown mode '" + mode + "': use bounded or unbounded");

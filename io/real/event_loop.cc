@@ -137,7 +137,9 @@ void Loop::stop() {
 bool Loop::run_until(const std::function<bool()>& done, io::Duration limit) {
   const std::int64_t end_ns = boottime_ns() + limit.ns;
   while (true) {
-    wait_scope().poll();
+    // One round of what there is to do. Until nothing is left, as poll() goes, could be for ever: a process that is never
+    // idle would not see that the condition holds.
+    sleep(io::Duration{0});
     if (done()) return true;
     const std::int64_t left_ns = end_ns - boottime_ns();
     if (left_ns <= 0) return false;

@@ -174,8 +174,9 @@ kj::Promise<RpcRemote::Login> RpcRemote::log_in(const std::string& address) {
       Login result;
       result.found.address = address;
       if (answer.hasError()) {
-        result.found.unauthorized = true;
-        result.found.error = "login refused: " + read(answer.getError()).text;
+        const CallError error = read(answer.getError());
+        result.found.unauthorized = error.code == ErrorCode::unauthorized;
+        result.found.error = "login refused: " + error.text;
         return result;
       }
       result.connection = kj::mv(connection);

@@ -101,6 +101,7 @@ struct RpcServer::Inbound {
 
   bool tried = false;  // a login was refused: there is no second one
   bool known = false;
+  bool client = false;  // known, and not as a peer
   bool closing = false;
   Receipts receipts;  // of a peer's messages
   RpcConnection connection;
@@ -416,13 +417,13 @@ class RpcServer::Door final : public schema::Door::Server {
  protected:
   kj::Promise<void> login(schema::Reel::Server::LoginContext context) override {
     RpcServer& server = back_->get();
-    const io::Rights rights = server.log_in(inbound_, context.getParams().getToken());
+    const auto rights = server.log_in(inbound_, context.getParams().getToken());
     auto results = context.getResults();
-    if (rights == io::Rights::none) {
-      write(results.initError(), error_of(ErrorCode::unauthorized, "the token is not known here"));
+    if (!rights) {
+      write(results.initError(), rights.error());
       return kj::READY_NOW;
     }
-    results.setSession(kj::heap<Session>(back_, inbound_, rights));
+    results.setSession(kj::heap<Session>(back_, inbound_, *rights));
     server.describe(results.initNode());
     write(results.getNode(), server.options_.members);
     return kj::READY_NOW;
@@ -453,6 +454,7 @@ RpcServer::RpcServer(Transport& transport, RpcServerOptions options)
     REEL_CHECK(!token.secret.empty() && token.secret.size() <= kTokenBytesMax);
   }
   REEL_CHECK(options_.peer_token.size() <= kTokenBytesMax);
+  REEL_CHECK(options_.frame_bytes_max >= kStrangerBytesMax && options_.frame_bytes_max <= kFrameBytesMax);
 }
 
 RpcServer::~RpcServer() noexcept { back_->server = nullptr; }
@@ -481,7 +483,7 @@ kj::Promise<void> RpcServer::accept_next(kj::ConnectionReceiver& receiver) {
 
 void RpcServer::accept(kj::Own<kj::AsyncIoStream> stream) {
   TransportCounters& counters = transport_.counters();
-  if (inbound_.size() >= options_.connections_max || strangers_ >= options_.strangers_max) {
+  if (strangers_ >= options_.strangers_max) {
     ++counters.refused;
     return;
   }
@@ -512,6 +514,7 @@ void RpcServer::close(std::uint64_t id, const char* why) {
   if (inbound == nullptr) return;
   inbound->closing = true;
   if (!inbound->known) --strangers_;
+  if (inbound->client) --clients_;
   if (why != nullptr) transport_.notice(std::string("closed a connection: ") + why);
   // Often called from inside the connection's own callbacks: it dies in an event of its own.
   tasks_.add(kj::evalLater([this, id] {
@@ -526,28 +529,35 @@ void RpcServer::taskFailed(kj::Exception&& exception) {
 
 // ---- login
 
-void RpcServer::admit(Inbound& inbound) {
+void RpcServer::admit(Inbound& inbound, bool client) {
   ++transport_.counters().logins;
+  inbound.connection.stream().authenticate(client ? options_.frame_bytes_max : kFrameBytesMax);
+  if (client && !std::exchange(inbound.client, true)) ++clients_;
   if (inbound.known) return;
   inbound.known = true;
   --strangers_;
   inbound.deadline = nullptr;
-  inbound.connection.stream().authenticate();
 }
 
-io::Rights RpcServer::log_in(std::uint64_t id, kj::StringPtr token) {
+std::expected<io::Rights, CallError> RpcServer::log_in(std::uint64_t id, kj::StringPtr token) {
   Inbound* inbound = find(id);
-  if (inbound == nullptr || inbound->tried || token.size() > kTokenBytesMax) return io::Rights::none;
+  const CallError unknown = error_of(ErrorCode::unauthorized, "the token is not known here");
+  if (inbound == nullptr || inbound->tried || token.size() > kTokenBytesMax) return std::unexpected(unknown);
   io::Rights rights = io::Rights::none;
   // All of them, always: where a match stands must not show either.
   for (const AccessToken& known : options_.tokens) {
     if (same_secret(known.secret, token)) rights = rights | known.rights;
   }
-  if (rights == io::Rights::none) {
-    refuse_login(*inbound);
-  } else {
-    admit(*inbound);
+  const bool full = !inbound->client && clients_ >= options_.connections_max;
+  if (rights == io::Rights::none || full) refuse_login(*inbound);
+  if (rights == io::Rights::none) return std::unexpected(unknown);
+  if (full) {
+    CallError error = error_of(ErrorCode::overloaded, "this node serves as many connections as it may");
+    error.limit = options_.connections_max;
+    error.retry_after = options_.login_deadline;
+    return std::unexpected(std::move(error));
   }
+  admit(*inbound, true);
   return rights;
 }
 
@@ -556,7 +566,7 @@ bool RpcServer::log_in_peer(std::uint64_t id, kj::StringPtr token) {
   if (inbound == nullptr || inbound->tried || token.size() > kTokenBytesMax) return false;
   const bool right = same_secret(options_.peer_token, token);
   if (right) {
-    admit(*inbound);
+    admit(*inbound, false);
   } else {
     refuse_login(*inbound);
   }

@@ -13,6 +13,7 @@
 
 #include <capnp/capability.h>
 
+#include <expected>
 #include <map>
 #include <memory>
 #include <string>
@@ -37,14 +38,16 @@ struct RpcServerOptions {
   NodeId self;
   io::ClusterId cluster;
   std::vector<AccessToken> tokens;
-  std::string peer_token;       // empty: no peers
-  std::vector<Member> members;  // told to clients at login; at most kMembersMax
-  std::uint32_t connections_max = 4096;
-  std::uint32_t strangers_max = 256;  // connections that have not logged in
+  std::string peer_token;                // empty: no peers
+  std::vector<Member> members;           // told to clients at login; at most kMembersMax
+  std::uint32_t connections_max = 4096;  // of clients that are logged in; beyond: their login is refused
+  std::uint32_t strangers_max = 256;     // connections that have not logged in
   io::Duration login_deadline = io::seconds(5);
   std::uint32_t calls_max = 65536;             // without an answer; beyond: Overloaded
   std::uint64_t call_bytes_max = 256u << 20;   // of their blocks
   std::uint64_t unread_bytes_max = 64u << 20;  // answers queued for one connection; beyond it is closed
+  // Of a client; kStrangerBytesMax to kFrameBytesMax. A message that announces more loses its connection.
+  std::uint64_t frame_bytes_max = 4u << 20;
 };
 
 // Compares without telling by its duration where two secrets differ.
@@ -97,10 +100,10 @@ class RpcServer final : public io::Service, private kj::TaskSet::ErrorHandler {
 
   Inbound* find(std::uint64_t inbound);
   void close(std::uint64_t inbound, const char* why);
-  // The rights of a token; none if it is unknown or the connection had its try.
-  io::Rights log_in(std::uint64_t inbound, kj::StringPtr token);
+  // The rights of a token. Refused: it is unknown or the connection had its try, or there are too many clients.
+  std::expected<io::Rights, CallError> log_in(std::uint64_t inbound, kj::StringPtr token);
   bool log_in_peer(std::uint64_t inbound, kj::StringPtr token);
-  void admit(Inbound& inbound);
+  void admit(Inbound& inbound, bool client);
   void refuse_login(Inbound& inbound);
   void describe(schema::NodeInfo::Builder to) const;
   kj::Promise<void> accept_next(kj::ConnectionReceiver& receiver);
@@ -118,6 +121,7 @@ class RpcServer final : public io::Service, private kj::TaskSet::ErrorHandler {
   std::uint64_t last_inbound_ = 0;
   std::uint64_t last_call_ = 0;
   std::uint32_t strangers_ = 0;
+  std::uint32_t clients_ = 0;  // logged in
   std::uint64_t waiting_bytes_ = 0;
   std::unordered_map<io::CallId, Waiting> waiting_;
   std::map<NodeId, std::uint64_t> links_;  // the newest inbound link of each peer

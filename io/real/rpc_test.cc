@@ -495,6 +495,57 @@ TEST_F(Rpc, TooManyWaitingCallsAreRefused) {
   }
 }
 
+TEST_F(Rpc, MoreClientsThanAllowedAreToldSo) {
+  // Each connection takes memory and a descriptor: the next client must be refused, with a word, and peers must not.
+  RpcServerOptions options = server_options(NodeId(1));
+  options.connections_max = 1;
+  options.login_deadline = io::milliseconds(50);
+  serve(options);
+  {
+    auto first = raw_session("writer");
+    const auto held = kj::mv(raw);
+    RpcRemote& second = remote("writer");
+    second.call(NodeId(1), io::CallId(1), wire::parcel(ClientCall(StatusCall{})));
+    ASSERT_TRUE(until([&] { return client.failed.size() == 1; }));
+    EXPECT_NE(second.last_error(NodeId(1)).find("as many connections as it may"), std::string::npos)
+        << second.last_error(NodeId(1));
+    const auto found = second.discover({address()}).wait(loop.wait_scope());
+    EXPECT_FALSE(found.front().unauthorized) << "the token is right";
+    RpcNetwork& peers = network(NodeId(2));
+    peers.set_peer(NodeId(1), address());
+    EXPECT_TRUE(until([&] { return sender.ups.size() == 1; }));
+  }
+  // Its room is free when the first one has gone.
+  ASSERT_TRUE(until([&] { return server->connections() == 1; }));
+  RpcRemote& third = remote("writer");
+  third.call(NodeId(1), io::CallId(2), wire::parcel(ClientCall(StatusCall{})));
+  EXPECT_TRUE(until([&] { return client.replies.size() == 1; }));
+}
+
+TEST_F(Rpc, FramesAboveTheConfiguredSizeLoseTheirConnection) {
+  // Memory for a message is taken when its header has announced its size: an operator must be able to bound it.
+  RpcServerOptions options = server_options(NodeId(1));
+  options.frame_bytes_max = 128u << 10;
+  serve(options);
+  const auto send = [&](std::size_t bytes) {
+    RpcRemote& calls = remote("writer");
+    const std::vector<std::byte> block(bytes);
+    AppendCall call = std::get<AppendCall>(wire::sample_call(1, 0));
+    call.block = Bytes::unowned(block);
+    const std::size_t before = client.failed.size() + client.replies.size();
+    calls.call(NodeId(1), io::CallId(bytes), wire::parcel(ClientCall(call)));
+    EXPECT_TRUE(until([&] { return client.failed.size() + client.replies.size() > before; }));
+  };
+  send(100u << 10);
+  EXPECT_EQ(client.replies.size(), 1u);
+  send(200u << 10);
+  EXPECT_EQ(client.failed.size(), 1u);
+  EXPECT_EQ(transport.counters().frames_refused, 1u);
+  ASSERT_FALSE(notices.empty());
+  EXPECT_NE(notices.back().find("larger than allowed"), std::string::npos) << notices.back();
+  EXPECT_EQ(host.calls.size(), 1u);
+}
+
 TEST_F(Rpc, PeersMessagesArriveInOrderAndBatched) {
   // A message lost, changed or overtaken on a healthy link would look like a faulty peer; one call each would
   // cap it.

@@ -167,6 +167,13 @@ FrameStream::Read FrameStream::tryReadMessage(kj::ArrayPtr<kj::AutoCloseFd>, cap
   return next(options);
 }
 
+void FrameStream::authenticate(std::uint64_t frame_bytes_max) {
+  REEL_ASSERT(frame_bytes_max <= kFrameBytesMax);
+  // A caller that logs in twice keeps the larger right.
+  frame_bytes_max_ = trusted_ ? std::max(frame_bytes_max_, frame_bytes_max) : frame_bytes_max;
+  trusted_ = true;
+}
+
 FrameStream::Head FrameStream::parse_head() const {
   if (buffered() < sizeof(capnp::word)) return {sizeof(capnp::word), 0, nullptr};
   const std::byte* table = in_.data() + begin_;
@@ -178,7 +185,7 @@ FrameStream::Head FrameStream::parse_head() const {
   for (std::uint32_t i = 0; i <= last; ++i) {
     bytes += std::uint64_t{load32(table + 4 * (i + 1))} * sizeof(capnp::word);
   }
-  if (bytes > kFrameBytesMax) return {0, 0, "it is larger than allowed"};
+  if (bytes > frame_bytes_max_) return {0, 0, "it is larger than allowed"};
   if (!trusted_ && taken_ + bytes > kStrangerBytesMax) return {0, 0, "it is more than a stranger may send"};
   return {0, bytes, nullptr};
 }

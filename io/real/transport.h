@@ -164,8 +164,8 @@ class FrameStream final : public capnp::MessageStream, private Outlet {
   FrameStream(Transport& transport, kj::Own<kj::AsyncIoStream> inner, bool trusted);
   ~FrameStream() noexcept override;
 
-  // From now on the other end may send messages of kFrameBytesMax, and as many as it likes.
-  void authenticate() { trusted_ = true; }
+  // From now on the other end may send messages of so many bytes (at most kFrameBytesMax), and as many as it likes.
+  void authenticate(std::uint64_t frame_bytes_max = kFrameBytesMax);
   const std::shared_ptr<FrameMemory>& memory() const { return memory_; }
 
   kj::Promise<kj::Maybe<capnp::MessageReaderAndFds>> tryReadMessage(
@@ -205,6 +205,7 @@ class FrameStream final : public capnp::MessageStream, private Outlet {
   kj::Own<kj::AsyncIoStream> inner_;
   std::shared_ptr<FrameMemory> memory_;
   bool trusted_;
+  std::uint64_t frame_bytes_max_ = kFrameBytesMax;
 
   // Received and not yet cut: in_[begin_, end_).
   std::vector<std::byte> in_;

@@ -28,6 +28,7 @@ interface Reel {
 
   login @0 (token :Text, schemaVersion :UInt32) -> (session :Session, node :NodeInfo, error :CallError);
   # Trades a secret token (at most 256 bytes) for a session with the rights that the token stands for.
+  # A node that serves as many clients as it may answers `overloaded`: try again later, or another node.
   # `session` is null and `error` set (Unauthorized) if it stands for none; a refused connection gets no
   # second try. `schemaVersion` is 1. You may pipeline calls on `session`, within the 64 KiB that an unknown
   # caller may send.

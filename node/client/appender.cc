@@ -52,12 +52,11 @@ void Appender::pump(const io::Now& now, Calls& out) {
     }
   }
   if (now.monotonic < resume_at_) return;
-  const std::uint32_t window = pipelining_ ? options_.calls_in_flight_max : 1;
   for (Chunk& chunk : chunks_) {
-    if (in_flight_ >= window) return;
+    if (in_flight_ >= window()) return;
     if (chunk.call.value == 0 && !chunk.done) send(chunk, now, out);
   }
-  if (in_flight_ >= window || staged_ends_.empty()) return;
+  if (in_flight_ >= window() || staged_ends_.empty()) return;
   cut_chunk();
   send(chunks_.back(), now, out);
 }
@@ -93,7 +92,7 @@ bool Appender::on_reply(io::CallId call, const ClientReply& reply, const io::Now
     CallError impossible;
     impossible.code = ErrorCode::malformed;
     impossible.text = "the node answered an append with something else: check its version";
-    on_error(error == nullptr ? impossible : *error, now, out);
+    on_error(*chunk, error == nullptr ? impossible : *error, now, out);
     return true;
   }
   std::uint64_t covered = result->refusals.size();
@@ -124,7 +123,7 @@ bool Appender::on_failed(io::CallId call, const io::Now& now, Calls& out) {
   return true;
 }
 
-void Appender::on_error(const CallError& error, const io::Now& now, Calls& out) {
+void Appender::on_error(Chunk& chunk, const CallError& error, const io::Now& now, Calls& out) {
   hindrance_ = error;
   switch (error.code) {
     case ErrorCode::not_leader:
@@ -133,7 +132,7 @@ void Appender::on_error(const CallError& error, const io::Now& now, Calls& out) 
       return fall_back(error.hint, options_.backoff_min, now, out);
     case ErrorCode::overloaded:
       ++repeats_.overloaded;
-      return fall_back(target(), std::max(error.retry_after, options_.backoff_min), now, out);
+      return wait_for_room(chunk, error.retry_after, now, out);
     case ErrorCode::out_of_order:
       ++repeats_.out_of_order;
       // A hole: a call was lost or overtaken on its way. All unanswered calls are kept, so going back is always possible.
@@ -150,9 +149,9 @@ void Appender::on_error(const CallError& error, const io::Now& now, Calls& out) 
     case ErrorCode::malformed:
     case ErrorCode::no_such_reader_group: break;
   }
-  for (Chunk& chunk : chunks_) {
-    if (chunk.call.value != 0) out.cancel(chunk.call);
-    chunk.call = io::CallId(0);
+  for (Chunk& sent : chunks_) {
+    if (sent.call.value != 0) out.cancel(sent.call);
+    sent.call = io::CallId(0);
   }
   in_flight_ = 0;
   failure_ = error;
@@ -171,16 +170,36 @@ Sequence Appender::first_unanswered() const {
   return next_ - staged_ends_.size();
 }
 
+void Appender::take_back(Chunk& chunk) {
+  chunk.call = io::CallId(0);
+  chunk.expires = io::kNever;
+  --in_flight_;
+  ++retries_;
+}
+
+void Appender::wait_for_room(Chunk& refused, io::Duration retry_after, const io::Now& now, Calls& out) {
+  take_back(refused);
+  for (Chunk& chunk : chunks_) {
+    if (!options_.ordered || chunk.call.value == 0 || chunk.first < refused.first) continue;
+    out.cancel(chunk.call);
+    take_back(chunk);
+  }
+  pipelining_ = false;
+  const io::Duration pause =
+      std::max(retry_after, backoff(options_.backoff_min, options_.backoff_max, failures_, options_.seed));
+  ++failures_;
+  resume_at_ = std::max(resume_at_, now.monotonic + pause);
+}
+
 void Appender::fall_back(NodeId hint, io::Duration at_least, const io::Now& now, Calls& out) {
   for (Chunk& chunk : chunks_) {
     if (chunk.call.value == 0) continue;
     out.cancel(chunk.call);
-    chunk.call = io::CallId(0);
-    chunk.expires = io::kNever;
-    ++retries_;
+    take_back(chunk);
   }
-  in_flight_ = 0;
+  REEL_ASSERT(in_flight_ == 0);
   pipelining_ = false;
+  const std::size_t asked = target_;
   const auto known = std::find(options_.nodes.begin(), options_.nodes.end(), hint);
   const bool fresh_hint = known != options_.nodes.end() && *known != target();
   if (known != options_.nodes.end()) {
@@ -194,17 +213,19 @@ void Appender::fall_back(NodeId hint, io::Duration at_least, const io::Now& now,
           ? io::Duration{0}
           : std::max(at_least, backoff(options_.backoff_min, options_.backoff_max, failures_, options_.seed));
   ++failures_;
-  resume_at_ = now.monotonic + pause;
+  // Another node is another queue.
+  resume_at_ = std::max(now.monotonic + pause, target_ == asked ? resume_at_ : now.monotonic);
 }
 
 io::Instant Appender::deadline() const {
   if (failure_) return io::kNever;
   io::Instant earliest = io::kNever;
-  bool waiting = !staged_ends_.empty() && in_flight_ == 0;
+  const bool room = in_flight_ < window();
+  bool waiting = !staged_ends_.empty() && room;
   for (const Chunk& chunk : chunks_) {
     if (chunk.call.value != 0) {
       earliest = std::min(earliest, chunk.expires);
-    } else if (!chunk.done && in_flight_ == 0) {
+    } else if (!chunk.done && room) {
       waiting = true;
     }
   }

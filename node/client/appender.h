@@ -6,7 +6,8 @@
 // predecessor, so a hole left by a lost call makes it refuse the rest, and the appender goes back to the hole.
 //
 // Invariants: sequences 1, 2, 3, …; at most `outstanding_max` are unanswered (below the session's window); after any
-// failure only the oldest call is in flight until one succeeds. A call carries at most call_transactions_max
+// failure only the oldest call is in flight until one succeeds. After `overloaded` nothing is sent before the time that the
+// node gave, and then one call again until one succeeds. A call carries at most call_transactions_max
 // transactions and call_bytes_max bytes (but always one).
 #pragma once
 
@@ -92,8 +93,14 @@ class Appender {
   void send(Chunk& chunk, const io::Now& now, Calls& out);
   // Everything in flight counts as lost; goes on at `hint`, or at the next node after a pause.
   void fall_back(NodeId hint, io::Duration at_least, const io::Now& now, Calls& out);
+  // This call was refused for want of room: it goes again when it may. Others in flight were taken, and stay; but behind
+  // it in an ordered stream nothing is taken without it.
+  void wait_for_room(Chunk& refused, io::Duration retry_after, const io::Now& now, Calls& out);
+  void take_back(Chunk& chunk);
+  // How many calls may be in flight.
+  std::uint32_t window() const { return pipelining_ ? options_.calls_in_flight_max : 1; }
   Chunk* find(io::CallId call);
-  void on_error(const CallError& error, const io::Now& now, Calls& out);
+  void on_error(Chunk& chunk, const CallError& error, const io::Now& now, Calls& out);
 
   AppenderOptions options_;
   std::deque<Chunk> chunks_;       // unanswered and cut into calls, in order of sequence

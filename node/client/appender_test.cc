@@ -107,6 +107,48 @@ TEST(Appender, GoesBackToTheHole) {
   EXPECT_EQ(append_of(calls.calls()[0]).first, Sequence(3));
 }
 
+CallError overloaded(std::int64_t retry_after_ms) {
+  CallError refusal = error(ErrorCode::overloaded);
+  refusal.retry_after = io::milliseconds(retry_after_ms);
+  return refusal;
+}
+
+// A client that comes back too early is one more of those that overload the node; and what it had admitted already would
+// be done for nobody if the answers were not waited for.
+TEST(Appender, ComesBackWhenItWasToldToAndKeepsWhatWasAdmitted) {
+  for (const bool ordered : {true, false}) {
+    AppenderOptions of_stream = options();
+    of_stream.ordered = ordered;
+    Appender appender(of_stream);
+    Calls calls;
+    AppendResult outcomes;
+    for (int i = 0; i < 8; ++i) appender.submit({});
+    appender.pump(at(0), calls);
+    const OutgoingCall first = calls.calls()[0];
+    calls.calls().clear();
+    appender.on_reply(first.call, result_of(append_of(first), 0), at(1), calls, outcomes);
+    appender.pump(at(1), calls);
+    const std::vector<OutgoingCall> sent = std::exchange(calls.calls(), {});
+    ASSERT_EQ(sent.size(), 3u);
+    appender.on_reply(sent[1].call, overloaded(700), at(2), calls, outcomes);
+    ASSERT_EQ(calls.cancels().size(), ordered ? 1u : 0u);
+    if (ordered) {
+      EXPECT_EQ(calls.cancels()[0], sent[2].call);
+    }
+    EXPECT_TRUE(appender.on_reply(sent[0].call, result_of(append_of(sent[0]), 2), at(3), calls, outcomes));
+    EXPECT_EQ(appender.on_reply(sent[2].call, result_of(append_of(sent[2]), 4), at(3), calls, outcomes),
+              !ordered);
+    for (std::int64_t ms = 3; ms < 702; ++ms) appender.pump(at(ms), calls);
+    EXPECT_TRUE(calls.calls().empty());
+    EXPECT_EQ(appender.deadline(), at(702).monotonic);
+    appender.pump(at(702), calls);
+    ASSERT_EQ(calls.calls().size(), ordered ? 2u : 1u);
+    EXPECT_EQ(append_of(calls.calls()[0]), append_of(sent[1]));
+    EXPECT_EQ(calls.calls()[0].to, sent[1].to);
+    EXPECT_EQ(appender.repeats().overloaded, 1u);
+  }
+}
+
 // A refusal that repeating cannot mend could be repeated for ever.
 TEST(Appender, StopsAtAFinalRefusal) {
   Appender appender(options());

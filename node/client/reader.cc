@@ -56,8 +56,10 @@ bool Reader::on_reply(io::CallId call, const ClientReply& reply, const io::Now& 
     failure_ = error->text;
     return true;
   }
-  ++repeats_.unavailable;
+  const bool overloaded = error != nullptr && error->code == ErrorCode::overloaded;
+  ++(overloaded ? repeats_.overloaded : repeats_.unavailable);
   fall_back(now);
+  if (overloaded) resume_at_ = std::max(resume_at_, now.monotonic + error->retry_after);
   return true;
 }
 

@@ -116,6 +116,7 @@ std::optional<Survey> survey(std::span<const std::byte> block, std::uint32_t cou
     found.locks += record->lock_count();
     found.checked += std::uint32_t{record->write_locks} + record->read_locks;
     found.based_on = std::max(found.based_on, record->based_on);
+    found.data_max = std::max(found.data_max, record->data.size());
     block = block.subspan(record->size);
   }
   if (!block.empty()) return std::nullopt;

@@ -93,6 +93,7 @@ struct Survey {
   std::uint32_t locks = 0;        // of all records together
   std::uint32_t checked = 0;      // of those, writes and reads: without them nothing can be refused
   std::optional<TxnId> based_on;  // the highest
+  std::size_t data_max = 0;       // bytes of the largest data
   bool operator==(const Survey&) const = default;
 };
 // nullopt unless `block` is exactly `count` well-formed records. Costs a few nanoseconds a record; data is not touched.

@@ -120,8 +120,10 @@ TEST(Record, SurveyCountsLocksAndFindsTheHighestBase) {
   second.read_locks = std::span(both).first(1);
   second.append_locks = std::span(both).last(1);
   second.based_on = TxnId(4);
+  const std::vector<std::byte> data(5);
+  second.data = data;
   append_record(block, second);
-  EXPECT_EQ(survey(block, 2), (Survey{4, 3, TxnId(9)}));
+  EXPECT_EQ(survey(block, 2), (Survey{4, 3, TxnId(9), 5}));
   const auto record = parse_record(std::span(block).subspan(record_bytes(first)));
   ASSERT_TRUE(record.has_value());
   EXPECT_EQ(record->lock(0), a);
