@@ -83,10 +83,17 @@ class RpcRemote::Outcomes final : private Outlet {
     ended_.push_back(kj::mv(promise));
     remote_.transport_.mark(*this);
   }
+  // It came when its connection was dead already: it waits for the next one.
+  void start_again(Target& target, io::CallId call) {
+    again_.emplace_back(&target, call);
+    remote_.transport_.mark(*this);
+  }
 
  private:
+  void start_waiting();
   void flush() override {
     ended_.clear();
+    start_waiting();
     while (!outcomes_.empty()) {
       auto [call, reply] = std::move(outcomes_.front());
       outcomes_.pop_front();
@@ -102,6 +109,7 @@ class RpcRemote::Outcomes final : private Outlet {
   RpcRemote& remote_;
   std::deque<std::pair<io::CallId, io::Parcel>> outcomes_;
   std::vector<kj::Promise<void>> ended_;
+  std::vector<std::pair<Target*, io::CallId>> again_;
 };
 
 // One node: its connection, and the calls that wait for it.
@@ -152,8 +160,10 @@ class RpcRemote::Target {
   NodeId node_;
   std::string address_;
   std::string last_error_;
-  std::uint32_t failures_ = 0;  // attempts in a row
-  bool busy_ = false;           // connecting, connected, or pausing before the next attempt
+  std::uint32_t failures_ = 0;                   // attempts in a row
+  bool busy_ = false;                            // connecting, connected, or pausing before the next attempt
+  bool broken_ = false;                          // connected, and a call has found that the connection is not
+  kj::Own<kj::PromiseFulfiller<void>> breaker_;  // ends the connection then
   std::deque<io::CallId> waiting_;
   kj::Own<RpcConnection> connection_;
   kj::Maybe<schema::Session::Client> session_;
@@ -192,7 +202,7 @@ kj::Promise<RpcRemote::Login> RpcRemote::log_in(const std::string& address) {
 }
 
 void RpcRemote::Target::start(io::CallId call) {
-  if (session_ != nullptr) return dispatch(call);
+  if (session_ != nullptr && !broken_) return dispatch(call);
   waiting_.push_back(call);
   if (std::exchange(busy_, true)) return;
   kj::Promise<void> pause = kj::READY_NOW;
@@ -233,7 +243,10 @@ kj::Promise<void> RpcRemote::Target::stay(Login login) {
   failures_ = 0;
   last_error_.clear();
   for (const io::CallId call : std::exchange(waiting_, {})) dispatch(call);
+  auto broken = kj::newPromiseAndFulfiller<void>();
+  breaker_ = kj::mv(broken.fulfiller);
   return connection_->on_disconnect()
+      .exclusiveJoin(kj::mv(broken.promise))
       .then([] { return std::string("the node closed the connection"); },
             [](kj::Exception&& exception) { return std::string(exception.getDescription().cStr()); })
       .then([this](std::string&& why) {
@@ -244,14 +257,26 @@ kj::Promise<void> RpcRemote::Target::stay(Login login) {
 
 void RpcRemote::Target::lost(const std::string& why) {
   transport_.note_activity();
-  if (session_ == nullptr) ++failures_;
+  const bool was_connected = session_ != nullptr;
+  if (!was_connected) ++failures_;
   last_error_ = why;
   partitions_.clear();
   admin_ = AdminObject();
   session_ = nullptr;
   connection_ = nullptr;  // calls on it fail by themselves
   busy_ = false;
-  for (const io::CallId call : std::exchange(waiting_, {})) remote_.fail(call);
+  broken_ = false;
+  for (const io::CallId call : std::exchange(waiting_, {})) {
+    if (was_connected) {
+      remote_.outcomes_->start_again(*this, call);
+    } else {
+      remote_.fail(call);
+    }
+  }
+}
+
+void RpcRemote::Outcomes::start_waiting() {
+  for (const auto& [target, call] : std::exchange(again_, {})) target->start(call);
 }
 
 // ---- calls of a target
@@ -412,6 +437,10 @@ void RpcRemote::Target::no_answer(io::CallId id, GroupId group, kj::Exception&& 
   const auto objects = partitions_.find(group);
   if (objects != partitions_.end() && objects->second.refusal) {
     return remote_.finish(id, wire::parcel(ClientReply(*objects->second.refusal)));
+  }
+  if (exception.getType() == kj::Exception::Type::DISCONNECTED && session_ != nullptr &&
+      !std::exchange(broken_, true)) {
+    breaker_->fulfill();
   }
   last_error_ = exception.getDescription().cStr();
   remote_.finish(id, {});
