@@ -79,7 +79,11 @@ std::optional<std::string> judge_histories(std::span<const ClientHistory* const>
   const auto report = model::check_transactions(history, {});
   if (!report) return "the clients' histories are none: " + report.error();
   const model::AnomalyReport* worst = report->worst(model::Isolation::strict_serializable);
-  if (worst == nullptr) return std::nullopt;
+  if (worst == nullptr) {
+    const auto wrong = model::check_serial_order(history, report->order);
+    if (!wrong) return std::nullopt;
+    return "the checker's own order is wrong: " + *wrong;
+  }
   return std::string(model::name_of(worst->anomaly)) + ": " + worst->text;
 }
 

@@ -378,7 +378,7 @@ void Dependencies::infer_list(std::uint32_t key, std::span<const Read> reads) {
     const std::uint32_t write = order[at].write;
     up_to[at + 1] = up_to[at];
     if (write == kNone) continue;
-    if (!counts(write)) {
+    if (!is_counted(write)) {
       aborted = write;
       continue;
     }
@@ -397,15 +397,15 @@ void Dependencies::infer_list(std::uint32_t key, std::span<const Read> reads) {
   }
   for (std::size_t at = order.size(); at-- > 0;) {
     const std::uint32_t write = order[at].write;
-    behind[at] = write != kNone && counts(write) ? write : behind[at + 1];
+    behind[at] = write != kNone && is_counted(write) ? write : behind[at + 1];
   }
   std::vector<std::uint32_t> unseen, readers;  // appends that nobody read; readers of everything else
   for (std::uint32_t write = keys_[key].writes_begin; write < keys_[key].writes_end; ++write) {
-    if (writes_[write].position == kNone && counts(write)) unseen.push_back(write);
+    if (writes_[write].position == kNone && is_counted(write)) unseen.push_back(write);
   }
   for (const Read& read : reads) {
     const std::uint32_t last = read.in_order ? up_to[read.length] : read.write;
-    if (last != kNone && counts(last)) {
+    if (last != kNone && is_counted(last)) {
       graph_.add(writes_[last].transaction, read.transaction, Dependency::wr, Level::plain, key, last, last);
     }
     if (!read.in_order) continue;
@@ -436,6 +436,7 @@ void Dependencies::check_intermediate(const Read& read) {
 // Two that read one version and both wrote: whoever came second did not see the first.
 void Dependencies::find_lost_updates() {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> wrote;  // transaction, key
+  wrote.reserve(writes_.size());
   for (const Write& write : writes_) wrote.emplace_back(write.transaction, write.key);
   std::sort(wrote.begin(), wrote.end());
   const Read* before = nullptr;
@@ -457,7 +458,7 @@ void Dependencies::find_lost_updates() {
 void Dependencies::infer_register(std::uint32_t key, std::span<const Read> reads) {
   std::vector<std::uint32_t> last_writes, first_readers;
   for (std::uint32_t write = keys_[key].writes_begin; write < keys_[key].writes_end; ++write) {
-    if (writes_[write].last && counts(write)) last_writes.push_back(write);
+    if (writes_[write].last && is_counted(write)) last_writes.push_back(write);
   }
   for (const Read& read : reads) {
     if (read.write == kNone) {
@@ -480,11 +481,12 @@ std::vector<Dependencies::Touch> Dependencies::touches_of(std::uint32_t key,
     touches[read.transaction] = {key, read.transaction, read.write, read.write};
   }
   for (std::uint32_t write = keys_[key].writes_begin; write < keys_[key].writes_end; ++write) {
-    if (!writes_[write].last || !counts(write)) continue;
+    if (!writes_[write].last || !is_counted(write)) continue;
     const std::uint32_t by = writes_[write].transaction;
     touches.try_emplace(by, Touch{key, by, write, write}).first->second.last = write;
   }
   std::vector<Touch> sorted;
+  sorted.reserve(touches.size());
   for (const auto& [transaction, touch] : touches) sorted.push_back(touch);
   std::stable_sort(sorted.begin(), sorted.end(), [this](const Touch& a, const Touch& b) {
     return history_[a.transaction].call < history_[b.transaction].call;

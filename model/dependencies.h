@@ -32,6 +32,7 @@ class Dependencies {
   DependencyGraph& graph() { return graph_; }
   std::vector<AnomalyReport>& anomalies() { return anomalies_; }
   std::uint64_t counted() const { return counted_total_; }
+  bool counts(std::uint32_t transaction) const { return counted_[transaction] != 0; }
   // "T1 before T3: T1 wrote 5 to key 2, and T3 read it".
   [[nodiscard]] std::string explain(const CycleStep& step) const;
   // "T1 (process 3, from 10 to 20): wrote 5 to key 2, read key 1 as [3 4]".
@@ -81,7 +82,7 @@ class Dependencies {
   std::uint32_t key_of(std::uint64_t name) const;
   std::uint32_t find(std::uint32_t key, std::uint64_t value) const;
   const ClientTransaction& writer(std::uint32_t write) const { return history_[writes_[write].transaction]; }
-  bool counts(std::uint32_t write) const { return counted_[writes_[write].transaction] != 0; }
+  bool is_counted(std::uint32_t write) const { return counted_[writes_[write].transaction] != 0; }
   std::optional<std::string> index_writes();
   void report(Anomaly anomaly, std::vector<std::uint32_t> transactions, const std::string& text);
 

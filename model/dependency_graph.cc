@@ -56,8 +56,9 @@ class CycleSearch {
   CycleSearch(const DependencyGraph& graph, std::uint64_t steps_max)
       : graph_(graph), steps_left_(steps_max) {}
 
-  // False: there is no cycle of any kind.
+  // False: there is no cycle of any kind, and order() is one that explains all edges.
   bool find_knots();
+  std::vector<std::uint32_t> order() const;
   // Nothing if there is none, or (out_of_steps()) if none was found in time.
   std::optional<Cycle> find(const CycleClass& wanted, Level level);
   bool out_of_steps() const { return steps_left_ == 0; }
@@ -182,6 +183,19 @@ bool CycleSearch::find_knots() {
   return any;
 }
 
+// Tarjan's algorithm leaves a component when everything behind it has been left.
+std::vector<std::uint32_t> CycleSearch::order() const {
+  std::vector<std::uint32_t> by_component(size_.size(), kNobody);
+  for (std::uint32_t node = 0; node < graph_.transactions_; ++node)
+    by_component[component_[node << 1]] = node;
+  std::vector<std::uint32_t> order;
+  order.reserve(graph_.transactions_);
+  for (std::size_t component = by_component.size(); component-- > 0;) {
+    if (by_component[component] != kNobody) order.push_back(by_component[component]);
+  }
+  return order;
+}
+
 // True if a cycle of the wanted class may begin with this edge; where components decide, one does.
 bool CycleSearch::starts(std::uint32_t node, const Edge& edge) const {
   if (edge.kind != wanted_.required || edge.level > level_ || knot_[edge.to] != knot_[node]) return false;
@@ -275,7 +289,10 @@ Cycles DependencyGraph::find_cycles(std::uint64_t steps_max) {
   arrange();
   Cycles cycles;
   CycleSearch search(*this, steps_max);
-  if (!search.find_knots()) return cycles;
+  if (!search.find_knots()) {
+    cycles.order = search.order();
+    return cycles;
+  }
   bool found[std::size(kClasses)] = {};
   for (const Level level : {Level::plain, Level::process, Level::realtime}) {
     for (std::size_t each = 0; each < std::size(kClasses); ++each) {

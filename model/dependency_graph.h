@@ -47,6 +47,8 @@ struct Cycle {
 struct Cycles {
   std::vector<Cycle> found;  // at most one of each class and level, the shortest that was seen
   Anomalies undecided = 0;   // not found, but steps_max ended the search
+  // Where there is no cycle at all: the transactions, each behind everything that it depends on at any level.
+  std::vector<std::uint32_t> order;
 };
 
 class DependencyGraph {

@@ -1,5 +1,9 @@
 #include "model/transactions.h"
 
+#include <algorithm>
+#include <map>
+#include <utility>
+
 #include "model/dependencies.h"
 
 namespace reel::model {
@@ -78,11 +82,48 @@ std::expected<TransactionReport, std::string> check_transactions(std::span<const
   report.counted = dependencies.counted();
   report.dependencies = dependencies.graph().dependencies();
   report.anomalies = std::move(dependencies.anomalies());
-  const Cycles cycles = dependencies.graph().find_cycles(options.steps_max);
+  Cycles cycles = dependencies.graph().find_cycles(options.steps_max);
   for (const Cycle& cycle : cycles.found) report.anomalies.push_back(report_of(cycle, dependencies));
   for (const AnomalyReport& each : report.anomalies) report.found |= set_of(each.anomaly);
   report.undecided = cycles.undecided;
+  if (options.type == DataType::list && report.found == 0) {
+    report.order = std::move(cycles.order);
+    std::erase_if(report.order, [&dependencies](std::uint32_t each) { return !dependencies.counts(each); });
+  }
   return report;
+}
+
+std::optional<std::string> check_serial_order(std::span<const ClientTransaction> history,
+                                              std::span<const std::uint32_t> order, DataType type) {
+  std::map<std::uint64_t, std::vector<std::uint64_t>> state;  // by key
+  std::vector<bool> placed(history.size());
+  std::uint64_t latest_call = 0;
+  for (const std::uint32_t each : order) {
+    const std::string name = "T" + std::to_string(each);
+    if (each >= history.size() || placed[each]) return name + " is not in the history, or twice in the order";
+    placed[each] = true;
+    const ClientTransaction& transaction = history[each];
+    if (transaction.fate == Fate::aborted) return name + " was aborted";
+    if (transaction.fate == Fate::committed && transaction.returned < latest_call) {
+      return name + " returned before another was called that stands before it";
+    }
+    latest_call = std::max(latest_call, transaction.call);
+    for (const Access& access : transaction.accesses) {
+      std::vector<std::uint64_t>& value = state[access.key];
+      if (access.verb == Access::Verb::write) {
+        if (type == DataType::reg) value.clear();
+        value.push_back(access.value);
+      } else if (access.known &&
+                 !std::equal(value.begin(), value.end(), access.seen.begin(), access.seen.end())) {
+        return name + " saw something else in key " + std::to_string(access.key);
+      }
+    }
+  }
+  for (std::size_t each = 0; each < history.size(); ++each) {
+    if (history[each].fate == Fate::committed && !placed[each])
+      return "T" + std::to_string(each) + " is missing";
+  }
+  return std::nullopt;
 }
 
 }  // namespace reel::model

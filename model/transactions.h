@@ -22,6 +22,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -70,6 +71,8 @@ struct AnomalyReport {
 struct TransactionReport {
   std::vector<AnomalyReport> anomalies;  // one of each name, cycles last
   Anomalies found = 0;
+  // Lists, if nothing was found: those that happened, in an order that is strictly serializable. check_serial_order() says so.
+  std::vector<std::uint32_t> order;
   Anomalies undecided = 0;  // the budget ended the search for these; everything else was decided
   // How much was at stake: a history in which nothing depends on anything satisfies everything.
   std::uint64_t counted = 0;       // transactions that happened
@@ -90,5 +93,12 @@ struct TransactionReport {
 // call.
 [[nodiscard]] std::expected<TransactionReport, std::string> check_transactions(
     std::span<const ClientTransaction> history, const TransactionCheckOptions& options = {});
+
+// The other half of the checker: nothing if this order (positions in the history) holds every committed transaction and no
+// aborted one, each at most once, respects real time, and shows each of them what it saw; otherwise what is wrong with it. It
+// shares nothing with the search, and is short enough to be believed.
+[[nodiscard]] std::optional<std::string> check_serial_order(std::span<const ClientTransaction> history,
+                                                            std::span<const std::uint32_t> order,
+                                                            DataType type = DataType::list);
 
 }  // namespace reel::model

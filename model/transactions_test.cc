@@ -630,6 +630,10 @@ TEST(TransactionsBruteForce, ListsAreJudgedExactly) {
           << name_of(kSerializable[each]) << " seed " << seed << ": " << text_of(history, report);
       tally[each].count(legal, report.violates(kSerializable[each]));
     }
+    if (report.satisfies(Isolation::strict_serializable)) {
+      const auto wrong = check_serial_order(history.transactions, report.order);
+      EXPECT_EQ(wrong, std::nullopt) << "seed " << seed << ": " << *wrong;
+    }
   }
   for (const Tally& each : tally) each.expect_both_kinds(40'000);
 }
@@ -715,6 +719,31 @@ TEST(Transactions, AHundredThousandAreJudged) {
   EXPECT_EQ(report.counted, 100'000u);
   EXPECT_GT(report.dependencies, 200'000u);
   EXPECT_EQ(names_of(report.strongest()), "strict-serializable");
+  EXPECT_EQ(check_serial_order(history.transactions, report.order), std::nullopt);
+}
+
+TEST(Transactions, AWrongOrderIsRefused) {
+  // A proof that accepts everything proves nothing.
+  History h;
+  h.add(1, 0, 10, {h.write(1, 1)});
+  h.add(2, 5, 20, {h.read(1, {1})});
+  h.add(3, 15, 30, {h.read(1, {1})});
+  h.add(4, 0, 30, {h.write(1, 2)}, Fate::aborted);
+  const auto wrong = [&h](std::vector<std::uint32_t> order) {
+    return check_serial_order(h.transactions, order).has_value();
+  };
+  EXPECT_FALSE(wrong({0, 1, 2}));
+  EXPECT_FALSE(wrong({0, 2, 1}));
+  EXPECT_TRUE(wrong({1, 0, 2}));     // saw something else
+  EXPECT_TRUE(wrong({0, 1}));        // one is missing
+  EXPECT_TRUE(wrong({0, 1, 2, 2}));  // twice
+  EXPECT_TRUE(wrong({0, 1, 2, 3}));  // aborted
+  EXPECT_TRUE(wrong({0, 1, 2, 9}));  // from elsewhere
+  h.transactions[0].accesses.clear();
+  h.transactions[1].accesses.clear();
+  h.transactions[2].accesses.clear();
+  EXPECT_FALSE(wrong({1, 0, 2}));
+  EXPECT_TRUE(wrong({2, 0, 1}));  // real time
 }
 
 // Each mutation of a legal history must be found, as what it is, however long the history.

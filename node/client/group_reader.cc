@@ -166,11 +166,12 @@ void GroupReader::take(const ReaderGroupResult& result, Calls& out) {
   }
   if (state_ == State::leaving) return;
   for (const ReaderShare& given : result.shares) {
-    if (!shares_.contains(given.group)) gain(given);
+    if (!shares_.contains(given.group)) gain(given, result.shares.size());
   }
 }
 
-void GroupReader::gain(const ReaderShare& given) {
+void GroupReader::gain(const ReaderShare& given, std::size_t shares) {
+  constexpr std::uint64_t kBytesMin = 4096;
   Share& share = shares_[given.group];
   share.epoch = given.epoch;
   share.handed = share.done = share.reported = given.next;
@@ -184,7 +185,8 @@ void GroupReader::gain(const ReaderShare& given) {
               reader.nodes.end());
   reader.group = given.group;
   reader.from = given.next;
-  reader.bytes_max = options_.bytes_max;
+  const std::uint64_t part = std::max(options_.bytes_total / shares, kBytesMin);
+  reader.bytes_max = static_cast<std::uint32_t>(std::min<std::uint64_t>(options_.bytes_max, part));
   reader.wait = options_.wait;
   reader.call_timeout = options_.call_timeout;
   reader.backoff_min = options_.backoff_min;

@@ -11,8 +11,7 @@
 //   member's patience, counted from when the answered report was sent, all shares are given up here, too.
 // - A revoked share is read no more; it is released as soon as the application is done with what it was handed.
 //
-// Bounds: one report in flight; each share holds at most one feed answer (bytes_max and an entry); shares_max of them read
-// at a time are not bounded here but by the cluster's partitions.
+// Bounds: one report in flight; each share holds at most one feed answer, of its part of bytes_total and an entry.
 // Cost: a report each third of the patience, or `report_delay` after progress.
 #pragma once
 
@@ -37,7 +36,8 @@ struct GroupReaderOptions {
   MemberId member;            // drawn at random for this member alone
   io::Duration patience = io::seconds(10);
   io::Duration report_delay = io::seconds(1);  // from progress to its report; less when somebody waits for it
-  std::uint32_t bytes_max = 1u << 20;          // credit of one feed call
+  std::uint32_t bytes_max = 1u << 20;          // credit of one feed call,
+  std::uint64_t bytes_total = 64u << 20;       // and of those of all shares together (4 KiB each at least)
   io::Duration wait = io::seconds(10);         // long poll at the end of a partition
   io::Duration call_timeout = io::seconds(5);
   io::Duration backoff_min = io::milliseconds(5);
@@ -122,7 +122,7 @@ class GroupReader {
   io::Instant report_due() const;
   void send_report(const io::Now& now, Calls& out);
   void take(const ReaderGroupResult& result, Calls& out);
-  void gain(const ReaderShare& given);
+  void gain(const ReaderShare& given, std::size_t shares);
   void revoke(Share& share, Calls& out);
   void lose(GroupId group, Share& share, Calls& out);
   void lose_all(Calls& out);
