@@ -784,7 +784,7 @@ class Transactions(Contract):
                      SESSION, "--sequence", 1)
         created = json.loads(self.succeeds("admin", "partition", "create", "--total", 5, *cluster.connect(), "--json"))
         self.assertEqual(created, {"before": 3, "partitions": 5, "ready": True})
-        self.assertEqual(self.succeeds("append", *cluster.connect(), "--partition", 4, input=b"new\n").decode().split()[0], "1")
+        self.assertEqual(self.succeeds("append", *cluster.connect(), "--partition", 4, input=b"new\n").decode().split()[1], "1")
         self.assertEqual(self.succeeds("feed", *cluster.connect(), "--partition", 4), b"new\n")
         self.assertIn(b"6 partitions", self.succeeds("admin", "partition", "create", *cluster.connect()))
         self.refused(FINDING, ["TooLarge"], "admin", "partition", "create", "--total", 16384, *cluster.connect())

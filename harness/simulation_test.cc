@@ -122,6 +122,27 @@ TEST(Simulation, ListClientsContend) {
   }
 }
 
+// A client library that is hardly ever poisoned, closed or lied to would pass by doing nothing.
+TEST(Simulation, ViewsMeetWhatTheyArePromisedToSurvive) {
+  std::set<std::string> reached;
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    SimulationOptions options = seeded(seed);
+    options.workload = Workload::views;
+    const RunReport report = Simulation(options).run();
+    EXPECT_EQ(failure_of(report), "") << "seed " << seed;
+    if (seed <= 2) {
+      EXPECT_EQ(report.chain, Simulation(options).run().chain) << "seed " << seed;
+    }
+    for (const auto& [mark, times] : report.marks) reached.insert(mark);
+  }
+  for (const char* mark :
+       {"client.closed", "client.flushed", "client.flush_late", "client.garbled", "client.high_water",
+        "client.lookup_absent", "client.lookup_found", "client.own_applied", "client.own_skipped",
+        "client.poison", "client.resolved", "client.unmounted", "client.view_stopped"}) {
+    EXPECT_TRUE(reached.contains(mark)) << mark;
+  }
+}
+
 // A replay that does not notice a difference proves nothing; one that always finds one is useless.
 TEST(Simulation, AReplayStopsAtTheFirstDifference) {
   Recorded recorded = record(seeded(4), {{"journal.found"}});

@@ -90,6 +90,7 @@ SubmissionLine::Lock SubmissionLine::lock(std::uint32_t number) const {
 Bytes SubmissionLine::record(io::ClusterId cluster) const {
   const auto hashes = [&](const std::vector<std::string>& keys) {
     std::vector<LockKey> locks;
+    locks.reserve(keys.size());
     for (const std::string& name : keys) locks.push_back(log::lock_key(name, cluster.value));
     return locks;
   };

@@ -256,7 +256,7 @@ class Client::Inside {
 
   // Calls f(AsyncClient&) on the client's thread; `otherwise` if that is gone.
   template <class Result, class F>
-  Result at_home(Result otherwise, F f) {
+  Result at_home(Result otherwise, const F& f) {
     if (link_->at_home()) return f(link_->client());
     auto promise = std::make_shared<std::promise<Result>>();
     auto answer = promise->get_future();
@@ -265,7 +265,7 @@ class Client::Inside {
   }
   // The same for an f that returns a promise of the result. Not from the client's own thread.
   template <class Result, class F>
-  Result wait(Result otherwise, F f) {
+  Result wait(Result otherwise, const F& f) {
     REEL_CHECK(!link_->at_home());  // it would wait for itself
     auto promise = std::make_shared<std::promise<Result>>();
     auto answer = promise->get_future();
@@ -401,7 +401,7 @@ std::expected<std::unique_ptr<Client>, Error> Client::connect(ConnectOptions opt
 
 std::uint64_t Client::cluster() const { return inside_->cluster(); }
 
-std::expected<void, Error> Client::mount(std::uint32_t partition, Mount mount) {
+std::expected<void, Error> Client::mount(std::uint32_t partition, const Mount& mount) {
   return inside_->at_home<std::expected<void, Error>>(
       std::unexpected(closed_error()), [=](AsyncClient& client) { return client.mount(partition, mount); });
 }

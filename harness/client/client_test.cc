@@ -13,6 +13,7 @@
 
 #include "harness/cluster_directory.h"
 #include "harness/real_node.h"
+#include "reel/async_client.h"
 
 namespace reel {
 namespace {
@@ -281,6 +282,41 @@ TEST(BlockingClient, RefusesToConnectWithASentence) {
   options.patience = milliseconds(300);
   EXPECT_EQ(problem(options).code, Error::Code::unreachable);
   EXPECT_NE(problem(options).text.find("127.0.0.1:1"), std::string::npos);
+}
+
+// Promises that nobody keeps must not take their submissions with them, nor one that waits for room wait for ever.
+TEST(AsyncClient, GoesOnWithoutItsPromises) {
+  real::Loop loop;
+  kj::WaitScope& scope = loop.wait_scope();
+  ConnectOptions options = server().options();
+  options.outstanding_max = 2;
+  auto connected =
+      AsyncClient::connect(loop.io().provider->getNetwork(), loop.io().provider->getTimer(), options);
+  auto result = connected.wait(scope);
+  ASSERT_TRUE(result.has_value());
+  AsyncClient& client = **result;
+  Seen seen;
+  Mount mount = seen.mount();
+  mount.from = *client.high_water(1, true, seconds(10)).wait(scope);
+  ASSERT_TRUE(client.mount(1, mount).has_value());
+  EXPECT_TRUE(client.submit(saying("dropped", 1)).has_value());
+  auto kept = client.submit(saying("kept", 1));
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_EQ(client.submit(saying("too much", 1)).error().code, Error::Code::no_room);
+  client.when_room().wait(scope);
+  EXPECT_TRUE(kept->outcome.wait(scope).committed());
+  EXPECT_TRUE(client.flush(true, seconds(10)).wait(scope));
+  EXPECT_EQ(seen.data, (std::vector<std::string>{"dropped", "kept"}));
+  auto cancelled = client.submit(saying("cancelled", 1));
+  client.cancel(cancelled->number);
+  const Outcome::Kind ended = cancelled->outcome.wait(scope).kind;
+  EXPECT_TRUE(ended == Outcome::Kind::committed || ended == Outcome::Kind::burned) << name_of(ended);
+  auto last = client.submit(saying("last", 1));
+  client.close(seconds(10)).wait(scope);
+  EXPECT_TRUE(last->outcome.wait(scope).committed());
+  EXPECT_EQ(seen.data.back(), "last");
+  EXPECT_EQ(client.submit(saying("late", 1)).error().code, Error::Code::not_mounted);
+  EXPECT_EQ(client.mount(1, seen.mount()).error().code, Error::Code::closed);
 }
 
 }  // namespace

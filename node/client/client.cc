@@ -390,14 +390,15 @@ void Client::resolve(GroupId partition, const SessionId& session, Sequence seque
       });
 }
 
-void Client::lookup(GroupId partition, TxnId id, io::Duration timeout,
-                    std::function<void(std::expected<std::optional<CommittedRecord>, CallError>)> done) {
-  look(partition, id, after(ports_.clock.now(), timeout), 0, std::move(done));
+void Client::lookup(
+    GroupId partition, TxnId id, io::Duration timeout,
+    const std::function<void(std::expected<std::optional<CommittedRecord>, CallError>)>& done) {
+  look(partition, id, after(ports_.clock.now(), timeout), 0, done);
 }
 
 // A node that does not have it may only be behind. So the leader is asked whether it is there; if so, somebody has it.
 void Client::look(GroupId partition, TxnId id, io::Instant deadline, std::uint32_t round,
-                  std::function<void(std::expected<std::optional<CommittedRecord>, CallError>)> done) {
+                  const std::function<void(std::expected<std::optional<CommittedRecord>, CallError>)>& done) {
   const io::Now now = ports_.clock.now();
   const io::Duration pause =
       round == 0 ? io::Duration{0}

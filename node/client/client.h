@@ -169,7 +169,7 @@ class Client final : public io::Host {
                   std::function<void(std::expected<TxnId, CallError>)> done);
   // One committed transaction, checked against its checksum; nothing: there is none with this id yet.
   void lookup(GroupId partition, TxnId id, io::Duration timeout,
-              std::function<void(std::expected<std::optional<CommittedRecord>, CallError>)> done);
+              const std::function<void(std::expected<std::optional<CommittedRecord>, CallError>)>& done);
   // What became of a request. With `burn` it never commits, if it has not yet.
   void resolve(GroupId partition, const SessionId& session, Sequence sequence, bool burn,
                io::Duration timeout, std::function<void(std::expected<ResolveResult, CallError>)> done);
@@ -278,7 +278,7 @@ class Client final : public io::Host {
   void ask(GroupId partition, ClientCall body, io::Instant deadline, io::Instant not_before,
            std::function<void(const Answer&)> done);
   void look(GroupId partition, TxnId id, io::Instant deadline, std::uint32_t round,
-            std::function<void(std::expected<std::optional<CommittedRecord>, CallError>)> done);
+            const std::function<void(std::expected<std::optional<CommittedRecord>, CallError>)>& done);
 
   io::Ports& ports_;
   const io::ParcelCodec& call_codec_;

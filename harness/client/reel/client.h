@@ -52,7 +52,7 @@ class Client {
   // The cluster's number.
   [[nodiscard]] std::uint64_t cluster() const;
 
-  [[nodiscard]] std::expected<void, Error> mount(std::uint32_t partition, Mount mount);
+  [[nodiscard]] std::expected<void, Error> mount(std::uint32_t partition, const Mount& mount);
   // Cancels the partition's submissions, and returns when all have ended.
   std::expected<void, Error> unmount(std::uint32_t partition);
   // Nothing: it is not mounted.

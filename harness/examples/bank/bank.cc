@@ -18,9 +18,11 @@
 #include <reel/client.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <iterator>
 #include <map>
 #include <random>
 #include <sstream>

@@ -3,9 +3,11 @@
 //   greeting ADDRESS[,ADDRESS…] TOKEN_FILE WORDS
 #include <reel/client.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace {
 
