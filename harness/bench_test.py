@@ -114,7 +114,7 @@ class Bench(unittest.TestCase):
 
     def test_contention(self):
         """Clients that never meet measure no contention; and conflicts must not end in failures."""
-        hot = self.run_bench("contention", "--clients", "6", "--keys", "1", "--seconds", "1",
+        hot = self.run_bench("contention", "--clients", "6", "--keys", "1", "--seconds", "3",
                              "--dir", str(self.directory))
         self.assertLessEqual(SHARED | {"tps", "p50_us", "p99_us", "keys", "executions_per_commit", "refused", "failed",
                                        "slowest_over_fastest"}, hot.keys())

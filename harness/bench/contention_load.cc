@@ -65,7 +65,11 @@ class ContentionLoad::Client final : public client::Driver {
     const log::LockKey key = log::lock_key(name, cluster_);
     const std::uint64_t mode = draw() % 100;
     submitted_ = real::monotonic_now();
-    submitter()->submit({[this, key, mode](const client::View&) {
+    submitter()->submit({[this, key, mode](const client::View& view) {
+                           if (owner_.measuring_) {
+                             ++owner_.report_.executions;
+                             owner_.report_.refused += view.attempt > 1 ? 1 : 0;
+                           }
                            client::Prepared prepared;
                            prepared.data = data_;
                            const ContentionOptions& options = owner_.options_;
@@ -82,8 +86,6 @@ class ContentionLoad::Client final : public client::Driver {
   void count(const client::SubmitOutcome& outcome) {
     ContentionReport& report = owner_.report_;
     const bool committed = outcome.kind == client::SubmitOutcome::Kind::committed;
-    report.executions += outcome.attempts;
-    report.refused += outcome.attempts - (committed ? 1 : 0);
     if (!committed) {
       ++report.failed;
       return;

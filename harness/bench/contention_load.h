@@ -30,8 +30,8 @@ struct ContentionOptions {
 
 struct ContentionReport {
   std::uint64_t committed = 0;   // while measuring
-  std::uint64_t executions = 0;  // of all that ended then
-  std::uint64_t refused = 0;     // executions that the lock rule refused
+  std::uint64_t executions = 0;  // likewise
+  std::uint64_t refused = 0;     // of them, again because the lock rule had refused the one before
   std::uint64_t failed = 0;      // submits that ended in anything but a commit
   double seconds = 0;
   Histogram latencies;  // of those committed, from submit to outcome

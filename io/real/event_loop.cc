@@ -47,6 +47,8 @@ class Watch {
   kj::Promise<void> loop_;
 };
 
+constexpr int kRoundsToSettle = 32;
+
 }  // namespace
 
 // ---- Mailbox
@@ -140,7 +142,11 @@ bool Loop::run_until(const std::function<bool()>& done, io::Duration limit) {
     // One round of what there is to do. Until nothing is left, as poll() goes, could be for ever: a process that is never
     // idle would not see that the condition holds.
     sleep(io::Duration{0});
-    if (done()) return true;
+    if (done()) {
+      // What belongs to the same turn of things, a connection that ends with its last call, is seen through.
+      for (int round = 0; round < kRoundsToSettle; ++round) sleep(io::Duration{0});
+      return true;
+    }
     const std::int64_t left_ns = end_ns - boottime_ns();
     if (left_ns <= 0) return false;
     // Not everything that can make the condition true notes activity: look again now and then.
