@@ -210,6 +210,7 @@ void read_limits(Table table, NodeConfig& config) {
   queue.retry_min = std::min(queue.retry_min, queue.retry_max);
   count("feeds_waiting", 16, 1u << 20, group.feeds_waiting_max);
   count("reads_waiting", 16, 1u << 20, group.reads_waiting_max);
+  count("partitions", 1, kGroupsMax, config.options.partitions_max);
   table.refuse_unknown();
   // A transaction has a header and up to 256 keys besides its data, and must fit into a batch; a batch into a frame.
   if (group.transaction_bytes_max + (kTransactionMoreKib << 10) > group.call_bytes_max) {

@@ -32,7 +32,7 @@ TEST(NodeConfigLimits, EachReachesWhatItLimits) {
       "[limits]\ntransaction_kib = 100\nbatch_kib = 600\nbatch_transactions = 2000\nentry_kib = 128\n"
       "frame_kib = 700\nconnections = 11\ncalls = 22\ncall_mib = 33\nunread_mib = 44\nqueue_mib = 55\n"
       "queue_min_kib = 66\nqueue_calls = 77\nqueue_delay_ms = 88\nretry_max_ms = 99\nfeeds_waiting = 111\n"
-      "reads_waiting = 222\n");
+      "reads_waiting = 222\npartitions = 333\n");
   const node::GroupOptions& group = config.options.group;
   EXPECT_EQ(group.transaction_bytes_max, 100u << 10);
   EXPECT_EQ(group.call_bytes_max, 600u << 10);
@@ -45,6 +45,7 @@ TEST(NodeConfigLimits, EachReachesWhatItLimits) {
   EXPECT_EQ(group.admission.calls_max, 77u);
   EXPECT_EQ(group.admission.delay_target, io::milliseconds(88));
   EXPECT_EQ(group.admission.retry_max, io::milliseconds(99));
+  EXPECT_EQ(config.options.partitions_max, 333u);
   EXPECT_EQ(config.limits.frame_bytes_max, 700u << 10);
   EXPECT_EQ(config.limits.connections_max, 11u);
   EXPECT_EQ(config.limits.calls_max, 22u);
@@ -72,7 +73,7 @@ TEST(NodeConfigLimits, TheDocumentedDefaultsAreTheDefaults) {
       "[limits]\ntransaction_kib = 1024\nbatch_kib = 3072\nbatch_transactions = 16384\nentry_kib = 1024\n"
       "frame_kib = 4096\nconnections = 4096\ncalls = 65536\ncall_mib = 256\nunread_mib = 64\nqueue_mib = 64\n"
       "queue_min_kib = 2048\nqueue_calls = 65536\nqueue_delay_ms = 200\nretry_max_ms = 1000\n"
-      "feeds_waiting = 65536\nreads_waiting = 16384\n");
+      "feeds_waiting = 65536\nreads_waiting = 16384\npartitions = 1024\n");
   const NodeConfig silent = parse("");
   const node::GroupOptions& a = said.options.group;
   const node::GroupOptions& b = silent.options.group;
@@ -87,6 +88,7 @@ TEST(NodeConfigLimits, TheDocumentedDefaultsAreTheDefaults) {
   EXPECT_EQ(a.admission.calls_max, b.admission.calls_max);
   EXPECT_EQ(a.admission.delay_target, b.admission.delay_target);
   EXPECT_EQ(a.admission.retry_max, b.admission.retry_max);
+  EXPECT_EQ(said.options.partitions_max, silent.options.partitions_max);
   EXPECT_EQ(said.limits.frame_bytes_max, silent.limits.frame_bytes_max);
   EXPECT_EQ(said.limits.connections_max, silent.limits.connections_max);
   EXPECT_EQ(said.limits.calls_max, silent.limits.calls_max);

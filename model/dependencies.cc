@@ -126,8 +126,9 @@ void Dependencies::infer() {
   }
   for (std::size_t next = 0; next < to_look_at_.size(); ++next) look_at(to_look_at_[next]);
   order_in_time();
-  std::stable_sort(reads_.begin(), reads_.end(), [](const Read& a, const Read& b) {
-    return std::tie(a.key, a.write) < std::tie(b.key, b.write);
+  std::sort(reads_.begin(), reads_.end(), [](const Read& a, const Read& b) {
+    return std::tie(a.key, a.write, a.transaction, a.length) <
+           std::tie(b.key, b.write, b.transaction, b.length);
   });
   std::size_t begin = 0;
   for (std::uint32_t key = 0; key < keys_.size(); ++key) {
@@ -291,8 +292,8 @@ void Dependencies::order_in_time() {
     if (counted_[each] != 0) all.push_back(each);
   }
   add_timeline(all, Dependency::realtime, Level::realtime);
-  std::stable_sort(all.begin(), all.end(), [this](std::uint32_t a, std::uint32_t b) {
-    return history_[a].process < history_[b].process;
+  std::sort(all.begin(), all.end(), [this](std::uint32_t a, std::uint32_t b) {
+    return std::tie(history_[a].process, a) < std::tie(history_[b].process, b);
   });
   for (std::size_t begin = 0, end = 0; begin < all.size(); begin = end) {
     while (end < all.size() && history_[all[end]].process == history_[all[begin]].process) ++end;
@@ -306,8 +307,8 @@ void Dependencies::add_timeline(std::span<const std::uint32_t> transactions, Dep
   for (const std::uint32_t each : transactions) {
     if (is_end(history_[each])) ends.push_back(each);
   }
-  std::stable_sort(ends.begin(), ends.end(), [this](std::uint32_t a, std::uint32_t b) {
-    return history_[a].returned < history_[b].returned;
+  std::sort(ends.begin(), ends.end(), [this](std::uint32_t a, std::uint32_t b) {
+    return std::tie(history_[a].returned, a) < std::tie(history_[b].returned, b);
   });
   std::vector<std::uint32_t> joints;
   for (const std::uint32_t each : ends) {
@@ -488,8 +489,9 @@ std::vector<Dependencies::Touch> Dependencies::touches_of(std::uint32_t key,
   std::vector<Touch> sorted;
   sorted.reserve(touches.size());
   for (const auto& [transaction, touch] : touches) sorted.push_back(touch);
-  std::stable_sort(sorted.begin(), sorted.end(), [this](const Touch& a, const Touch& b) {
-    return history_[a.transaction].call < history_[b.transaction].call;
+  std::sort(sorted.begin(), sorted.end(), [this](const Touch& a, const Touch& b) {
+    return std::tie(history_[a.transaction].call, a.transaction) <
+           std::tie(history_[b.transaction].call, b.transaction);
   });
   return sorted;
 }
@@ -506,8 +508,9 @@ void Dependencies::order_versions(std::span<const Touch> touches, std::span<cons
     }
     if (is_end(history_[touch.transaction])) before = &touch;
   }
-  std::stable_sort(ends.begin(), ends.end(), [this](const Touch* a, const Touch* b) {
-    return history_[a->transaction].returned < history_[b->transaction].returned;
+  std::sort(ends.begin(), ends.end(), [this](const Touch* a, const Touch* b) {
+    return std::tie(history_[a->transaction].returned, a->transaction) <
+           std::tie(history_[b->transaction].returned, b->transaction);
   });
   // Real time, reduced: those that ended and precede nobody who has ended since.
   std::vector<const Touch*> open;

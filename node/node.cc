@@ -147,7 +147,8 @@ void Node::add_group(const journal::GroupManifest& group, std::vector<EntryIdent
   options.raft.incarnation = stamp_.incarnation;
   std::optional<cluster::Coordinator> coordinator;
   if (group.group == kClusterGroup) {
-    coordinator.emplace(creating_, journal::groups_max(options_.journal, group.configuration));
+    const std::uint32_t room = journal::groups_max(options_.journal, group.configuration);
+    coordinator.emplace(creating_, std::min(options_.partitions_max, room));
   }
   groups_.push_back(std::make_unique<Group>(group.group, options, std::move(state), std::move(coordinator)));
 }

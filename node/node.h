@@ -30,6 +30,7 @@ struct NodeOptions {
   GroupOptions group;
   io::Duration mark_delay = io::milliseconds(20);   // idle for this long: write the synced mark
   io::Duration manifest_interval = io::seconds(2);  // persist commit indexes at most this often
+  std::uint32_t partitions_max = 1024;  // that may be created while it runs, if the tables have room for them
   io::Duration balance_interval =
       io::seconds(1);  // leader_balance.h; 0: leaders stay where elections put them
   std::string version = "0.1";

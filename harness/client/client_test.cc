@@ -115,6 +115,7 @@ TEST(BlockingClient, TakesSubmissionsOfManyThreads) {
   std::atomic<int> committed = 0;
   std::atomic<int> never = 0;
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&, thread] {
       std::vector<Pending> pending;
@@ -239,6 +240,7 @@ TEST(BlockingClient, ClosesUnderThreadsThatUseIt) {
   ASSERT_TRUE(client->mount(0, mount).has_value());
   std::atomic<bool> closed = false;
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int thread = 0; thread < 4; ++thread) {
     threads.emplace_back([&, thread] {
       while (!closed) {
@@ -286,9 +288,9 @@ TEST(BlockingClient, RefusesToConnectWithASentence) {
 
 // Promises that nobody keeps must not take their submissions with them, nor one that waits for room wait for ever.
 TEST(AsyncClient, GoesOnWithoutItsPromises) {
+  ConnectOptions options = server().options();  // which may have to be made first, on a loop of its own
   real::Loop loop;
   kj::WaitScope& scope = loop.wait_scope();
-  ConnectOptions options = server().options();
   options.outstanding_max = 2;
   auto connected =
       AsyncClient::connect(loop.io().provider->getNetwork(), loop.io().provider->getTimer(), options);

@@ -98,7 +98,8 @@ void add_node(CLI::App& app, Run& run) {
       "    unread_mib = 64              queue_mib = 64           queue_min_kib = 2048         queue_calls = "
       "65536\n"
       "    queue_delay_ms = 200         retry_max_ms = 1000      feeds_waiting = 65536        reads_waiting "
-      "= 16384\n\n"
+      "= 16384\n"
+      "    partitions = 1024\n\n"
       "(one line each in the file)");
   auto config = std::make_shared<std::string>();
   command->add_option("--config", *config, "the node's configuration (TOML)");

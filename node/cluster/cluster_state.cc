@@ -103,8 +103,9 @@ void ReaderGroup::assign() {
     // Those that have most get what does not divide, so that fewer partitions move.
     std::vector<Load*> by_load;
     for (Load& load : loads) by_load.push_back(&load);
-    std::stable_sort(by_load.begin(), by_load.end(),
-                     [](const Load* a, const Load* b) { return a->has > b->has; });
+    std::sort(by_load.begin(), by_load.end(), [](const Load* a, const Load* b) {
+      return a->has != b->has ? a->has > b->has : a->member < b->member;
+    });
     for (std::size_t i = 0; i < by_load.size(); ++i) {
       by_load[i]->quota = shares_.size() / loads.size() + (i < shares_.size() % loads.size() ? 1 : 0);
     }

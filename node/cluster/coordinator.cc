@@ -113,7 +113,7 @@ ClientReply Coordinator::answer(const ClientCall& body) const {
     if (create->total <= partitions()) return PartitionsResult{partitions()};
     const bool too_many = create->total > partitions_max_;
     return error_of(ErrorCode::too_large,
-                    too_many ? "the nodes' tables have no room for so many partitions"
+                    too_many ? "so many partitions are more than a node is set up for"
                              : "the reader groups have no room for so many partitions: remove some",
                     too_many ? partitions_max_ : kReaderSharesMax);
   }
