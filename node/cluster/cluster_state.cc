@@ -151,6 +151,7 @@ std::expected<void, std::string_view> ClusterState::apply(std::span<const std::b
   const auto commands = decode(payload);
   if (!commands) return std::unexpected(commands.error());
   digest_ = io::digest64(payload, digest_);
+  joined_.clear();
   for (const Command& command : *commands) {
     std::visit([this](const auto& body) { apply(body); }, command);
   }
@@ -203,7 +204,8 @@ void ClusterState::apply(const Report& command) {
   digest_ = hasher.value();
   if (call.verb == ReaderGroupCall::Verb::report) return;
   if (call.verb == ReaderGroupCall::Verb::join) {
-    group.join(call.member, call.patience);
+    const bool fresh = !group.members().contains(call.member);
+    if (group.join(call.member, call.patience) && fresh) joined_.push_back({call.name, call.member});
   } else {
     group.leave(call.member);
   }

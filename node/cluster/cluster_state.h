@@ -72,6 +72,13 @@ class ClusterState {
   // The next `cluster` entry. An unreadable one is an error: the host stops the group.
   std::expected<void, std::string_view> apply(std::span<const std::byte> payload);
 
+  struct Joined {
+    std::string name;
+    MemberId member;
+  };
+  // Whom the newest entry made members.
+  const std::vector<Joined>& joined() const { return joined_; }
+
   // As far as commands told: 0 before the first.
   std::uint32_t partitions() const { return partitions_; }
   // What the Raft group of a partition that was created begins with; nullptr for those that were there from the start.
@@ -104,6 +111,7 @@ class ClusterState {
   std::uint32_t created_from_ = 0;
   std::map<std::string, ReaderGroup, std::less<>> groups_;
   std::uint64_t digest_ = 0;
+  std::vector<Joined> joined_;
 };
 
 }  // namespace reel::cluster

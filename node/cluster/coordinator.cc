@@ -54,7 +54,12 @@ std::uint32_t Coordinator::partitions() const { return std::max(booted_with_, st
 
 std::expected<void, std::string_view> Coordinator::apply(std::span<const std::byte> payload) {
   changed_ = true;
-  return state_.apply(payload);
+  const auto applied = state_.apply(payload);
+  if (applied && leads_) {
+    for (const ClusterState::Joined& joined : state_.joined())
+      joined_.push_back({joined.name, joined.member});
+  }
+  return applied;
 }
 
 // ---- calls
@@ -181,15 +186,15 @@ void Coordinator::follow(Answers& out) {
   queue_.clear();
   waiters_.clear();
   silences_.clear();
+  joined_.clear();
   releases_.clear();
   leads_ = false;
 }
 
 void Coordinator::hear(const ReaderGroupCall& call, const io::Now& now) {
   const MemberKey key{call.name, call.member};
-  if (call.verb == ReaderGroupCall::Verb::leave) return silences_.clear(key);
   io::Duration patience = call.patience;
-  if (call.verb == ReaderGroupCall::Verb::report) {
+  if (call.verb != ReaderGroupCall::Verb::join) {
     const ReaderGroup* group = state_.find(call.name);
     if (group == nullptr) return;
     const auto member = group->members().find(call.member);
@@ -215,6 +220,12 @@ void Coordinator::watch_releases(const io::Now& now) {
 void Coordinator::wake(const io::Now& now) {
   if (!leads_) return;
   if (std::exchange(changed_, false)) watch_releases(now);
+  // The alarm of its call may have gone off before it was a member.
+  for (const MemberKey& key : std::exchange(joined_, {})) {
+    const ReaderGroup* group = state_.find(key.name);
+    const bool is_member = group != nullptr && group->members().contains(key.member);
+    if (is_member && !silences_.has(key)) silences_.set(key, now.monotonic + group->members().at(key.member));
+  }
   while (const auto late = silences_.take_due(now.monotonic)) {
     const ReaderGroup* group = state_.find(late->name);
     if (group == nullptr || !group->members().contains(late->member)) continue;

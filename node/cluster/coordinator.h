@@ -7,6 +7,8 @@
 //   leadership ends. Repeating any of them is harmless.
 // - Whatever is answered is applied here, so it is committed. What says nothing new is answered without the log, but only
 //   when the host has confirmed that this node still leads (ReadIndex): a deposed leader would show a member its past.
+// - While this node leads, each member's silence is watched from when it is applied at the latest: one whose only word was a
+//   delayed copy of its joining is put out like any other.
 // - A member is put out only after its leader has not heard of it for its whole patience; a new leader begins to count
 //   anew.
 // - A partition that another member waits for goes to it at the latest when its owner's patience has passed since the
@@ -141,6 +143,7 @@ class Coordinator {
   std::deque<Queued> queue_;
   std::multimap<Index, Waiter> waiters_;
   Alarms<MemberKey> silences_;
+  std::vector<MemberKey> joined_;  // applied since the last wake()
   Alarms<ShareKey> releases_;
 };
 

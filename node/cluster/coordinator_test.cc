@@ -110,6 +110,20 @@ TEST_F(CoordinatorTest, TheSilentArePutOut) {
   EXPECT_EQ(take<CallError>(4).code, ErrorCode::expired);
 }
 
+TEST_F(CoordinatorTest, AJoiningThatTakesLongerThanPatienceIsWatchedAllTheSame) {
+  // A delayed copy of a call of somebody who is long gone would make a member for ever, and its partitions be read by nobody.
+  join(1, kAnn, io::seconds(1));
+  propose();
+  pass(io::seconds(5));  // the disk hangs
+  coordinator.wake(now);
+  commit();
+  EXPECT_EQ(take<ReaderGroupResult>(1).shares.size(), 4u);
+  settle();
+  pass(io::seconds(1));
+  settle();
+  EXPECT_TRUE(coordinator.state().find("g")->members().empty());
+}
+
 TEST_F(CoordinatorTest, ANewLeaderCountsAnew) {
   // It has heard of nobody: without that, every change of leaders would put all members out.
   join(1, kAnn);
