@@ -183,7 +183,7 @@ FrameStream::Head FrameStream::parse_head() const {
   if (buffered() < head) return {head, 0, nullptr};
   std::uint64_t bytes = head;
   for (std::uint32_t i = 0; i <= last; ++i) {
-    bytes += std::uint64_t{load32(table + 4 * (i + 1))} * sizeof(capnp::word);
+    bytes += std::uint64_t{load32(table + std::size_t{4} * (i + 1))} * sizeof(capnp::word);
   }
   if (bytes > frame_bytes_max_) return {0, 0, "it is larger than allowed"};
   if (!trusted_ && taken_ + bytes > kStrangerBytesMax) return {0, 0, "it is more than a stranger may send"};
