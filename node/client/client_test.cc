@@ -129,7 +129,7 @@ struct Bench {
     for (auto at = cluster.calls.begin(); at != cluster.calls.end(); ++at) {
       const auto* call = std::get_if<Call>(&at->body);
       if (call == nullptr || call->group != group) continue;
-      const OutgoingCall taken = *at;
+      OutgoingCall taken = std::move(*at);
       cluster.calls.erase(at);
       return taken;
     }

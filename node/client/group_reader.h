@@ -71,13 +71,13 @@ class GroupReader {
   // done().
   template <class Visit>
   void drain(Visit&& visit) {
-    for (auto& [group, share] : shares_) {
-      if (share.reader == nullptr) continue;
-      const GroupId id = group;
-      const Epoch epoch = share.epoch;
-      share.reader->drain([&](const log::Transaction& transaction) {
-        share.handed = transaction.id + 1;
-        visit(id, epoch, transaction);
+    for (auto& entry : shares_) {
+      const GroupId id = entry.first;
+      Share* share = &entry.second;
+      if (share->reader == nullptr) continue;
+      share->reader->drain([&visit, id, share](const log::Transaction& transaction) {
+        share->handed = transaction.id + 1;
+        visit(id, share->epoch, transaction);
       });
     }
   }
