@@ -80,6 +80,7 @@ void ReaderGroup::assign() {
     std::size_t quota = 0;
   };
   std::vector<Load> loads;
+  loads.reserve(members_.size());
   for (const auto& [member, patience] : members_) loads.push_back({member, 0, 0});
   const auto load_of = [&](const MemberId& member) {
     const auto it =
@@ -102,6 +103,7 @@ void ReaderGroup::assign() {
   if (!loads.empty()) {
     // Those that have most get what does not divide, so that fewer partitions move.
     std::vector<Load*> by_load;
+    by_load.reserve(loads.size());
     for (Load& load : loads) by_load.push_back(&load);
     std::sort(by_load.begin(), by_load.end(), [](const Load* a, const Load* b) {
       return a->has != b->has ? a->has > b->has : a->member < b->member;
