@@ -49,6 +49,7 @@ void try_block(std::span<const std::byte> block, std::uint32_t count) {
       if (record->lock_is_checked(i)) ++found.checked;
     }
     found.based_on = std::max(found.based_on, record->based_on);
+    found.data_max = std::max(found.data_max, record->data.size());
     rest = rest.subspan(record->size);
     ++parsed;
     if (accepted) REEL_CHECK(log::prefix_bytes(block, parsed) == block.size() - rest.size());
