@@ -107,7 +107,7 @@ class Coordinator {
     io::Instant first() const { return by_time_.empty() ? io::kNever : by_time_.begin()->first; }
     std::optional<Key> take_due(io::Instant now) {
       if (first() > now) return std::nullopt;
-      const Key key = by_time_.begin()->second;
+      Key key = by_time_.begin()->second;
       clear(key);
       return key;
     }
