@@ -158,6 +158,8 @@ void GroupReader::take(const ReaderGroupResult& result, Calls& out) {
         same != result.shares.end() && same->group == it->first && same->epoch == it->second.epoch;
     if (kept) {
       if (same->revoked && !it->second.revoked) revoke(it->second, out);
+      // Whoever waited for it is gone.
+      if (!same->revoked && it->second.revoked) read(it->first, it->second, result.shares.size());
       ++it;
     } else {
       lose(it->first, it->second, out);
@@ -171,27 +173,32 @@ void GroupReader::take(const ReaderGroupResult& result, Calls& out) {
 }
 
 void GroupReader::gain(const ReaderShare& given, std::size_t shares) {
-  constexpr std::uint64_t kBytesMin = 4096;
   Share& share = shares_[given.group];
   share.epoch = given.epoch;
   share.handed = share.done = share.reported = given.next;
   share.revoked = given.revoked;
   changes_.push_back({given.group, given.epoch, true, given.next});
-  if (given.revoked) return;
+  if (!given.revoked) read(given.group, share, shares);
+}
+
+// From behind what was handed over.
+void GroupReader::read(GroupId group, Share& share, std::size_t shares) {
+  constexpr std::uint64_t kBytesMin = 4096;
+  share.revoked = false;
   ReaderOptions reader;
   reader.nodes = options_.nodes;
   std::rotate(reader.nodes.begin(),
               reader.nodes.begin() + static_cast<std::ptrdiff_t>(gains_ % reader.nodes.size()),
               reader.nodes.end());
-  reader.group = given.group;
-  reader.from = given.next;
+  reader.group = group;
+  reader.from = share.handed;
   const std::uint64_t part = std::max(options_.bytes_total / shares, kBytesMin);
   reader.bytes_max = static_cast<std::uint32_t>(std::min<std::uint64_t>(options_.bytes_max, part));
   reader.wait = options_.wait;
   reader.call_timeout = options_.call_timeout;
   reader.backoff_min = options_.backoff_min;
   reader.backoff_max = options_.backoff_max;
-  reader.seed = io::keyed_hash(options_.seed, {++gains_, given.group.value});
+  reader.seed = io::keyed_hash(options_.seed, {++gains_, group.value});
   share.reader = std::make_unique<Reader>(reader);
 }
 

@@ -9,7 +9,8 @@
 // - Only what the application said it is done with is reported.
 // - Nothing is handed over of a share that may be another's by now: when the coordinator has not answered within the
 //   member's patience, counted from when the answered report was sent, all shares are given up here, too.
-// - A revoked share is read no more; it is released as soon as the application is done with what it was handed.
+// - A revoked share is read no more; it is released as soon as the application is done with what it was handed. When
+//   whoever waited for it is gone before that, it is read on.
 //
 // Bounds: one report in flight; each share holds at most one feed answer, of its part of bytes_total and an entry.
 // Cost: a report each third of the patience, or `report_delay` after progress.
@@ -123,6 +124,7 @@ class GroupReader {
   void send_report(const io::Now& now, Calls& out);
   void take(const ReaderGroupResult& result, Calls& out);
   void gain(const ReaderShare& given, std::size_t shares);
+  void read(GroupId group, Share& share, std::size_t shares);
   void revoke(Share& share, Calls& out);
   void lose(GroupId group, Share& share, Calls& out);
   void lose_all(Calls& out);

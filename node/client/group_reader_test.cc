@@ -132,6 +132,20 @@ TEST_F(GroupReaderTest, ARevokedShareIsReleasedWhenItsWorkIsDone) {
   EXPECT_EQ(changes.back(), (ShareChange{GroupId(1), Epoch(1), false, TxnId(0)}));
 }
 
+TEST_F(GroupReaderTest, AShareThatNobodyWaitsForAnyMoreIsReadOn) {
+  // The heir died before the release: without that, its owner would sit on the partition and read nothing of it.
+  assign({{GroupId(1), Epoch(1), TxnId(0), false}});
+  feed(GroupId(1), 5);
+  pass(io::seconds(1));
+  assign({{GroupId(1), Epoch(1), TxnId(0), true}});
+  reader->done(GroupId(1), Epoch(1), TxnId(5));
+  pump();
+  assign({{GroupId(1), Epoch(1), TxnId(5), false}});
+  EXPECT_EQ(std::get<FeedCall>(feeds.back().body).from, TxnId(5));
+  feed(GroupId(1), 2);
+  EXPECT_EQ(handed.size(), 7u);
+}
+
 TEST_F(GroupReaderTest, WithoutAnswersItGivesItsSharesUp) {
   // By then the coordinator may have given them to others: two would work on one partition.
   assign({{GroupId(1), Epoch(1), TxnId(0), false}});
