@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
-#include <filesystem>
 #include <future>
 #include <set>
 #include <thread>
@@ -13,6 +11,7 @@
 
 #include "harness/cluster_directory.h"
 #include "harness/real_node.h"
+#include "io/real/disk_test_world.h"
 #include "reel/async_client.h"
 
 namespace reel {
@@ -25,10 +24,8 @@ using std::chrono::seconds;
 class Server {
  public:
   Server() {
-    std::string path = (std::filesystem::current_path() / "client-test-XXXXXX").string();
-    directory_ = mkdtemp(path.data());
-    harness::make_cluster({directory_, 1, 2, 0, true, {}});
-    config_ = harness::read_node_config(harness::config_path(directory_, 1));
+    harness::make_cluster({directory_.path(), 1, 2, 0, true, {}});
+    config_ = harness::read_node_config(harness::config_path(directory_.path(), 1));
     std::promise<void> online;
     auto ready = online.get_future();
     thread_ = std::thread([this, &online] { run(online); });
@@ -37,7 +34,6 @@ class Server {
   ~Server() {
     mailbox_->post([this] { loop_->stop(); });
     thread_.join();
-    std::filesystem::remove_all(directory_);
   }
   ConnectOptions options() const {
     ConnectOptions options;
@@ -62,7 +58,7 @@ class Server {
     loop.run();
   }
 
-  std::string directory_;
+  real::TemporaryDirectory directory_;  // gone also when the constructor fails
   harness::NodeConfig config_;
   std::thread thread_;
   real::Loop* loop_ = nullptr;
