@@ -107,6 +107,11 @@ ConnectFlags LocalCluster::connect_flags() const {
 }
 
 std::int64_t LocalCluster::cpu_ns(std::uint32_t node) const { return cpu_ns_of(children_[node - 1]->id()); }
+std::int64_t LocalCluster::cpu_ns_of_all() const {
+  std::int64_t sum = cpu_ns_of(getpid());
+  for (std::uint32_t node = 1; node <= nodes(); ++node) sum += cpu_ns(node);
+  return sum;
+}
 std::uint64_t LocalCluster::peak_rss_bytes(std::uint32_t node) const {
   return peak_rss_bytes_of(children_[node - 1]->id());
 }

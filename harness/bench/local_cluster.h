@@ -48,6 +48,8 @@ class LocalCluster {
 
   // Of node `node`, 1 … nodes().
   [[nodiscard]] std::int64_t cpu_ns(std::uint32_t node) const;
+  // Of all nodes, and of this process, which is their client.
+  [[nodiscard]] std::int64_t cpu_ns_of_all() const;
   [[nodiscard]] std::uint64_t peak_rss_bytes(std::uint32_t node) const;
   [[nodiscard]] std::uint64_t rss_bytes(std::uint32_t node) const;
 

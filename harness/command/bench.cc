@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "harness/bench/figures.h"
 #include "harness/bench/floor_node.h"
 #include "harness/bench/load.h"
 #include "harness/bench/local_cluster.h"
@@ -48,11 +49,8 @@ struct BenchFlags {
   }
 };
 
-io::Duration duration_of(double seconds) { return {static_cast<std::int64_t>(seconds * 1e9)}; }
 double microseconds(std::int64_t ns) { return static_cast<double>(ns) / 1e3; }
 double mebibytes(std::uint64_t bytes) { return static_cast<double>(bytes) / (1u << 20); }
-// For people: figures beyond the noise only distract.
-double rounded(double value) { return std::round(value * 100) / 100; }
 
 void show(const std::string& line) {
   if (isatty(STDERR_FILENO) == 0) return;

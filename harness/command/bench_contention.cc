@@ -1,5 +1,4 @@
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -7,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "harness/bench/contention_load.h"
+#include "harness/bench/figures.h"
 #include "harness/bench/local_cluster.h"
 #include "harness/command/command.h"
 
@@ -37,14 +37,6 @@ struct ContentionFlags {
   }
 };
 
-double rounded(double value) { return std::round(value * 100) / 100; }
-
-std::int64_t cpu_of_all(const LocalCluster& cluster) {
-  std::int64_t sum = cpu_ns_of(getpid());
-  for (std::uint32_t node = 1; node <= cluster.nodes(); ++node) sum += cluster.cpu_ns(node);
-  return sum;
-}
-
 Exit run_contention(const ContentionFlags& flags) {
   flags.check();
   real::Loop::capture_stop_signals();
@@ -64,8 +56,8 @@ Exit run_contention(const ContentionFlags& flags) {
   options.warm_up = {static_cast<std::int64_t>(std::clamp(flags.seconds / 4, 0.2, 2.0) * 1e9)};
   ContentionLoad load(loop, cluster.connect_flags(), options);
   std::int64_t cpu_ns = 0;
-  const ContentionReport report =
-      load.run([&](bool begin) { cpu_ns = begin ? cpu_of_all(cluster) : cpu_of_all(cluster) - cpu_ns; });
+  const ContentionReport report = load.run(
+      [&](bool begin) { cpu_ns = begin ? cluster.cpu_ns_of_all() : cluster.cpu_ns_of_all() - cpu_ns; });
   const auto committed = static_cast<double>(std::max<std::uint64_t>(report.committed, 1));
   const auto quantile = [&](std::uint32_t millionths) {
     return rounded(static_cast<double>(report.latencies.quantile_ns(millionths)) / 1e3);

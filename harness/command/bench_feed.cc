@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "harness/bench/feed_load.h"
+#include "harness/bench/figures.h"
 #include "harness/bench/load.h"
 #include "harness/bench/local_cluster.h"
 #include "harness/command/command.h"
@@ -31,8 +32,6 @@ struct FeedFlags {
     if (!(seconds >= 0.1 && seconds <= 3600)) misuse("--seconds must be from 0.1 to 3600");
   }
 };
-
-double rounded(double value) { return std::round(value * 100) / 100; }
 
 // Returns the log's end.
 TxnId fill(real::Loop& loop, const LocalCluster& cluster, const FeedFlags& flags) {

@@ -1,13 +1,13 @@
 #include "harness/command/bench_overload.h"
 
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "harness/bench/figures.h"
 #include "harness/bench/local_cluster.h"
 #include "harness/command/command.h"
 #include "node/log/sessions.h"
@@ -19,24 +19,10 @@ using Json = nlohmann::ordered_json;
 
 constexpr io::Duration kReadyMax = io::seconds(30);
 
-double rounded(double value) { return std::round(value * 100) / 100; }
 double microseconds(std::int64_t ns) { return rounded(static_cast<double>(ns) / 1e3); }
 double mebibytes(std::uint64_t bytes) { return rounded(static_cast<double>(bytes) / (1u << 20)); }
 double per_second(std::uint64_t count, double seconds) {
   return std::round(static_cast<double>(count) / std::max(1e-9, seconds));
-}
-io::Duration duration_of(double seconds) { return {static_cast<std::int64_t>(seconds * 1e9)}; }
-
-void show(const std::string& line) {
-  if (isatty(STDERR_FILENO) == 0) return;
-  fmt::print(stderr, "\r{:<100}", line);
-  std::fflush(stderr);
-}
-
-std::int64_t cpu_of_all(const LocalCluster& cluster) {
-  std::int64_t sum = cpu_ns_of(getpid());
-  for (std::uint32_t node = 1; node <= cluster.nodes(); ++node) sum += cluster.cpu_ns(node);
-  return sum;
 }
 
 Term term_of(const std::vector<StatusResult>& statuses) {
@@ -61,7 +47,7 @@ Measured measure(real::Loop& loop, LocalCluster& cluster, const OpenLoadOptions&
     OpenLoad load(loop, cluster.connect_flags(), options);
     measured.load = load.run(
         [&](bool begin) {
-          measured.cpu_ns = begin ? cpu_of_all(cluster) : cpu_of_all(cluster) - measured.cpu_ns;
+          measured.cpu_ns = begin ? cluster.cpu_ns_of_all() : cluster.cpu_ns_of_all() - measured.cpu_ns;
         },
         [&](double seconds, std::uint64_t answered) {
           show(fmt::format("{}: {:.0f} s, {:.0f} transactions/s", name, seconds,

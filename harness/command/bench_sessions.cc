@@ -1,11 +1,11 @@
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "harness/bench/figures.h"
 #include "harness/bench/local_cluster.h"
 #include "harness/bench/session_load.h"
 #include "harness/command/command.h"
@@ -32,14 +32,6 @@ struct SessionFlags {
   }
 };
 
-double rounded(double value) { return std::round(value * 100) / 100; }
-
-std::int64_t cpu_of_all(const LocalCluster& cluster) {
-  std::int64_t sum = cpu_ns_of(getpid());
-  for (std::uint32_t node = 1; node <= cluster.nodes(); ++node) sum += cluster.cpu_ns(node);
-  return sum;
-}
-
 Exit run_sessions(const SessionFlags& flags) {
   flags.check();
   real::Loop::capture_stop_signals();
@@ -55,8 +47,8 @@ Exit run_sessions(const SessionFlags& flags) {
   options.duration = {static_cast<std::int64_t>(flags.seconds * 1e9)};
   SessionLoad load(loop, cluster.connect_flags(), options);
   std::int64_t cpu_ns = 0;
-  const SessionLoadReport report =
-      load.run([&](bool begin) { cpu_ns = begin ? cpu_of_all(cluster) : cpu_of_all(cluster) - cpu_ns; });
+  const SessionLoadReport report = load.run(
+      [&](bool begin) { cpu_ns = begin ? cluster.cpu_ns_of_all() : cluster.cpu_ns_of_all() - cpu_ns; });
   const auto answered = static_cast<double>(std::max<std::uint64_t>(report.transactions, 1));
   const auto quantile = [&](std::uint32_t millionths) {
     return rounded(static_cast<double>(report.latencies.quantile_ns(millionths)) / 1e3);
