@@ -52,11 +52,6 @@ struct BenchFlags {
 double microseconds(std::int64_t ns) { return static_cast<double>(ns) / 1e3; }
 double mebibytes(std::uint64_t bytes) { return static_cast<double>(bytes) / (1u << 20); }
 
-void show(const std::string& line) {
-  if (isatty(STDERR_FILENO) == 0) return;
-  fmt::print(stderr, "\r{:<100}", line);
-  std::fflush(stderr);
-}
 void show_done() {
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r{:<100}\r", "");
 }
