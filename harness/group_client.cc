@@ -1,9 +1,13 @@
 #include "harness/group_client.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "harness/insistent_caller.h"
 #include "harness/programs.h"
+#include "harness/shared_clock.h"
+#include "node/client/client.h"
 #include "node/log/record.h"
 
 namespace reel::harness {
@@ -11,77 +15,46 @@ namespace {
 
 enum Place : std::uint32_t { kMemberDraw = 50, kOperatorDraw };
 constexpr io::Duration kWorkMean = io::milliseconds(20);
+constexpr const char* kGroup = "readers";
 
 // ---- a member -----------------------------------------------------------------------------------------------------
 
-class MemberProgram final : public client::Driver {
+class MemberProgram final : public io::Host {
  public:
   MemberProgram(io::Ports& ports, const MemberPlan& plan, MemberMemory& memory, Oracles& oracles,
                 sim::Decisions& decisions)
-      : Driver(ports, *plan.call_codec),
+      : clock_(ports.clock),
+        ports_{clock_, ports.network, ports.disk, ports.service, ports.remote},
         plan_(plan),
         memory_(memory),
         oracles_(oracles),
         decisions_(decisions) {
     ++memory_.lives;
-    join();
+    client::ClientOptions options;
+    options.nodes = plan_.nodes;
+    options.entropy.high = decisions_.bits(key());
+    options.entropy.low = decisions_.bits(key());
+    options.apply_max = static_cast<std::uint32_t>(1 + below(8));
+    client_.emplace(ports_, *plan.call_codec, std::move(options));
   }
 
   void on_start() override {
-    set_alarm(ports().clock.now().monotonic + kWorkMean);
-    flush();
+    join();
+    client_->on_start();
+    clock_.wake_program_at(now() + kWorkMean);
   }
-
-  void on_share(const client::ShareChange& change) override {
-    if (!change.gained) {
-      shares_.erase(change.group);
-      oracles_.mark("group_reader.share_lost");
-      return;
-    }
-    shares_[change.group] = {change.epoch, change.next, change.next};
-    oracles_.mark(change.epoch.value > 1 ? "group_reader.share_taken_over" : "group_reader.share_gained");
-    oracles_.group_gained(member_, change.group, change.epoch, change.next);
-    oracles_.feed_opened(change.group, plan_.self, change.next);
+  void on_wake() override {
+    if (clock_.program_alarm() <= now()) act();
+    client_->on_wake();
+    look();
   }
-
-  void on_group_transaction(GroupId group, Epoch epoch, const log::Transaction& transaction) override {
-    oracles_.group_handed(member_, group, epoch, transaction.id);
-    oracles_.fed(group, plan_.self, transaction);
-    shares_.at(group).handed = transaction.id + 1;
+  void on_reply(io::CallId call, io::Parcel body) override {
+    client_->on_reply(call, std::move(body));
+    look();
   }
-
-  // Works on what it was handed, one piece at a time.
-  void on_alarm() override {
-    for (auto& [group, share] : shares_) {
-      if (share.done == share.handed) continue;
-      const std::uint64_t left = share.handed - share.done;
-      share.done += below(3) == 0 ? 1 + below(left) : left;
-      oracles_.group_done(member_, group, share.epoch, share.done);
-      group_reader()->done(group, share.epoch, share.done);
-    }
-    io::Duration pause = draw(kWorkMean);
-    if (memory_.moves < plan_.moves_max && below(40) == 0) {
-      ++memory_.moves;
-      if (below(2) == 0) {
-        group_reader()->leave();
-      } else {
-        pause = plan_.patience * 2;  // slower than anybody waits
-      }
-    }
-    set_alarm(ports().clock.now().monotonic + pause);
-  }
-
-  void on_progress() override {
-    repeats_.tell(group_reader()->repeats(), oracles_);
-    if (group_reader()->failure()) return oracles_.complain("group-refused", *group_reader()->failure());
-    for (const auto& [group, share] : shares_) {
-      const auto kept = group_reader()->kept(group, share.epoch);
-      if (kept) oracles_.group_kept(member_, group, share.epoch, *kept);
-    }
-    if (group_reader()->has_left()) {
-      oracles_.mark("group_reader.left");
-      join();
-    }
+  void on_call_failed(io::CallId call) override {
+    client_->on_call_failed(call);
+    look();
   }
 
  private:
@@ -89,8 +62,10 @@ class MemberProgram final : public client::Driver {
     Epoch epoch;
     TxnId done;
     TxnId handed;
+    bool stopped = false;
   };
 
+  io::Instant now() const { return ports_.clock.now().monotonic; }
   sim::ChoiceKey key() {
     return {sim::Choice::workload, kMemberDraw, static_cast<std::uint32_t>(plan_.self.value),
             ++memory_.draws};
@@ -103,28 +78,124 @@ class MemberProgram final : public client::Driver {
   void join() {
     shares_.clear();
     repeats_ = {};
-    member_.high = decisions_.bits(key());
-    member_.low = decisions_.bits(key());
-    client::GroupReaderOptions options;
-    options.nodes = plan_.nodes;
-    options.name = "readers";
-    options.member = member_;
+    by_hand_ = below(2) == 0;
+    fails_ = below(4) == 0;
+    client::JoinOptions options;
+    options.name = kGroup;
+    options.apply = [this](GroupId group, const log::Transaction& transaction) {
+      return apply(group, transaction);
+    };
+    options.dead_letter = [this](const client::Poison& poison) { return judge(poison); };
+    options.retry_min = io::milliseconds(2);
+    options.retry_max = io::milliseconds(50);
+    options.done_by_hand = by_hand_;
+    options.on_share = [this](const client::ShareChange& change) { on_share(change); };
+    options.on_stopped = [this](GroupId group, const client::ViewState&) {
+      oracles_.mark("group_reader.share_stopped");
+      shares_.at(group).stopped = true;
+    };
+    options.on_failed = [this](const std::string& why) { oracles_.complain("group-refused", why); };
     options.patience = plan_.patience;
     options.report_delay = plan_.patience / 8;
-    options.bytes_max = 4096;
-    options.wait = io::milliseconds(500);
-    options.call_timeout = io::milliseconds(400);
-    options.seed = decisions_.bits(key());
-    open_group_reader(options);
+    options.bytes_total = 4096;
+    if (!client_->join(options)) oracles_.complain("group-refused", "a member that has left may not join");
+    member_ = client_->membership(kGroup)->self();
   }
 
+  void on_share(const client::ShareChange& change) {
+    if (!change.gained) {
+      shares_.erase(change.group);
+      oracles_.mark("group_reader.share_lost");
+      return;
+    }
+    shares_[change.group] = {change.epoch, change.next, change.next};
+    oracles_.mark(change.epoch.value > 1 ? "group_reader.share_taken_over" : "group_reader.share_gained");
+    oracles_.group_gained(member_, change.group, change.epoch, change.next);
+    oracles_.feed_opened(change.group, plan_.self, change.next);
+  }
+
+  std::expected<void, std::string> apply(GroupId group, const log::Transaction& transaction) {
+    if (leaving_) oracles_.complain("group-order", "a transaction was handed to a member that leaves");
+    if (fails_ && below(16) == 0) return std::unexpected(std::string("not now"));
+    pass(group, transaction);
+    return {};
+  }
+  client::Verdict judge(const client::Poison& poison) {
+    const std::uint64_t verdict = below(4);
+    if (verdict > 1) return client::Verdict::retry;
+    if (verdict == 1) return client::Verdict::stop;
+    pass(poison.partition, poison.transaction);
+    return client::Verdict::skip;
+  }
+  void pass(GroupId group, const log::Transaction& transaction) {
+    Share& share = shares_.at(group);
+    oracles_.group_handed(member_, group, share.epoch, transaction.id);
+    oracles_.fed(group, plan_.self, transaction);
+    share.handed = transaction.id + 1;
+    if (!by_hand_) be_done(group, share, share.handed);
+  }
+  // Before the client reports it.
+  void be_done(GroupId group, Share& share, TxnId next) {
+    share.done = next;
+    oracles_.group_done(member_, group, share.epoch, next);
+  }
+
+  // Works on what it was handed, one piece at a time.
+  void act() {
+    for (auto& [group, share] : shares_) {
+      if (std::exchange(share.stopped, false)) let_go_on(group);
+      if (share.done == share.handed) continue;
+      const std::uint64_t left = share.handed - share.done;
+      const std::uint64_t piece = below(3) == 0 ? 1 + below(left) : left;
+      be_done(group, share, share.done + piece);
+      client_->done(kGroup, group, share.epoch, share.done);
+    }
+    io::Duration pause = draw(kWorkMean);
+    if (memory_.moves < plan_.moves_max && below(40) == 0) {
+      ++memory_.moves;
+      if (below(2) == 0) {
+        leave();
+      } else {
+        pause = plan_.patience * 2;  // slower than anybody waits
+      }
+    }
+    clock_.wake_program_at(now() + pause);
+  }
+  // A transaction that it stopped at. What it skips has been handed over, as far as the group is concerned.
+  void let_go_on(GroupId group) {
+    if (client_->resume(kGroup, group, client::Verdict::retry)) oracles_.mark("group_reader.share_resumed");
+  }
+  void leave() {
+    if (std::exchange(leaving_, true)) return;
+    (void)client_->leave(kGroup, plan_.patience * 2, [this](bool known) {
+      oracles_.mark(known ? "group_reader.left" : "group_reader.left_without_a_word");
+      leaving_ = false;
+      join();
+    });
+  }
+
+  void look() {
+    const client::Membership* membership = client_->membership(kGroup);
+    if (membership == nullptr) return;
+    repeats_.tell(membership->repeats(), oracles_);
+    for (const client::ShareState& share : membership->shares()) {
+      oracles_.group_kept(member_, share.partition, share.epoch, share.kept);
+    }
+  }
+
+  SharedClock clock_;
+  io::Ports ports_;
   MemberPlan plan_;
   MemberMemory& memory_;
   Oracles& oracles_;
   sim::Decisions& decisions_;
   MemberId member_;
   std::map<GroupId, Share> shares_;
+  bool by_hand_ = false;
+  bool fails_ = false;
+  bool leaving_ = false;
   RepeatMarks repeats_;
+  std::optional<client::Client> client_;  // last: its callbacks use all of the above
 };
 
 // ---- the operator -------------------------------------------------------------------------------------------------

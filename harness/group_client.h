@@ -1,8 +1,8 @@
 // Programs of the reader-group workload: members that read the cluster's partitions together, and an operator that creates
 // partitions and writes to them meanwhile.
 //
-// A member is done with what it was handed at once, or after a while, or with part of it; it leaves and joins, is slow to
-// release, and crashes (then a new member comes). What happens goes to the oracle (model/reader_group_oracle.h), and what
+// A member is done with what it was handed at once, or after a while, or with part of it; fails at transactions, which it
+// tries again, skips or stops at; it leaves and joins, is slow to release, and crashes (then a new member comes). What happens goes to the oracle (model/reader_group_oracle.h), and what
 // is handed over to the feed's. At the end the group must have come to the end of every partition.
 #pragma once
 
@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "harness/oracles.h"
-#include "node/client/driver.h"
+#include "node/client_message.h"
 #include "sim/decisions.h"
 
 namespace reel::harness {

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "harness/shared_clock.h"
 #include "io/ports/endian.h"
 #include "io/wire/codec.h"
 
@@ -60,27 +61,6 @@ std::optional<Content> parse(std::span<const std::byte> data) {
 }
 
 log::LockKey key_of(std::uint64_t key) { return log::lock_key("view key " + std::to_string(key), 1); }
-
-// One alarm for two: the client's, and the program's own.
-class SharedClock final : public io::Clock {
- public:
-  explicit SharedClock(io::Clock& clock) : clock_(clock) {}
-  io::Now now() const override { return clock_.now(); }
-  void wake_at(io::Instant time) override {
-    clients_ = time;
-    clock_.wake_at(std::min(clients_, own_));
-  }
-  void wake_program_at(io::Instant time) {
-    own_ = time;
-    clock_.wake_at(std::min(clients_, own_));
-  }
-  io::Instant program_alarm() const { return own_; }
-
- private:
-  io::Clock& clock_;
-  io::Instant clients_ = io::kNever;
-  io::Instant own_ = io::kNever;
-};
 
 class ViewProgram final : public io::Host {
  public:

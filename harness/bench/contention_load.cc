@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "harness/bench/interval.h"
 #include "harness/random_bits.h"
 #include "harness/refusal.h"
 #include "io/real/clock.h"
@@ -115,25 +116,17 @@ ContentionLoad::ContentionLoad(real::Loop& loop, const ConnectFlags& flags, cons
 
 ContentionLoad::~ContentionLoad() = default;
 
-void ContentionLoad::wait(io::Duration duration) {
-  const io::Instant end = real::monotonic_now() + duration;
-  const bool ended = loop_.run_until([&] { return !error_.empty() || real::monotonic_now() >= end; },
-                                     duration + io::seconds(10));
-  if (!error_.empty()) refuse(error_);
-  if (!ended) refuse("interrupted");
-}
-
-ContentionReport ContentionLoad::run(const std::function<void(bool)>& mark) {
+ContentionReport ContentionLoad::run(const std::function<void(bool)>& mark,
+                                     const std::function<void(double)>& watch) {
   for (auto& client : clients_) client->on_start();
-  wait(options_.warm_up);
-  for (auto& client : clients_) client->begin_measuring();
-  measuring_ = true;
-  mark(true);
-  const io::Instant began = real::monotonic_now();
-  wait(options_.duration);
-  report_.seconds = static_cast<double>((real::monotonic_now() - began).ns) / 1e9;
-  mark(false);
-  measuring_ = false;
+  const auto measure = [&](bool begin) {
+    if (begin) {
+      for (auto& client : clients_) client->begin_measuring();
+    }
+    measuring_ = begin;
+    mark(begin);
+  };
+  report_.seconds = run_measured(loop_, {options_.warm_up, options_.duration}, error_, measure, watch);
   report_.slowest = UINT64_MAX;
   for (auto& client : clients_) {
     report_.fastest = std::max(report_.fastest, client->committed());

@@ -43,12 +43,11 @@ class ContentionLoad {
  public:
   ContentionLoad(real::Loop& loop, const ConnectFlags& flags, const ContentionOptions& options);
   ~ContentionLoad();
-  // As OpenLoad::run().
-  ContentionReport run(const std::function<void(bool)>& mark);
+  // As SessionLoad::run().
+  ContentionReport run(const std::function<void(bool)>& mark, const std::function<void(double)>& watch);
 
  private:
   class Client;
-  void wait(io::Duration duration);
 
   real::Loop& loop_;
   ContentionOptions options_;

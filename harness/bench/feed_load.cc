@@ -1,5 +1,6 @@
 #include "harness/bench/feed_load.h"
 
+#include "harness/bench/interval.h"
 #include "harness/refusal.h"
 #include "io/real/clock.h"
 #include "io/wire/codec.h"
@@ -55,16 +56,10 @@ FeedLoad::FeedLoad(real::Loop& loop, const ConnectFlags& flags, NodeId node, std
 
 FeedLoad::~FeedLoad() = default;
 
-FeedLoadReport FeedLoad::run(io::Duration duration) {
-  const io::Instant began = real::monotonic_now();
+FeedLoadReport FeedLoad::run(io::Duration duration, const std::function<void(double)>& watch) {
   for (auto& reading : readings_) reading->on_start();
-  const bool ended =
-      loop_.run_until([&] { return !error_.empty() || real::monotonic_now() - began >= duration; },
-                      duration + io::seconds(10));
-  if (!error_.empty()) refuse(error_);
-  if (!ended) refuse("interrupted");
   FeedLoadReport report;
-  report.seconds = static_cast<double>((real::monotonic_now() - began).ns) / 1e9;
+  report.seconds = run_measured(loop_, {{}, duration}, error_, [](bool) {}, watch);
   for (const auto& reading : readings_) {
     report.of_reader.push_back(reading->transactions());
     report.transactions += reading->transactions();

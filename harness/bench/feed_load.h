@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,8 +25,8 @@ class FeedLoad {
   // `node` serves all readers; the log holds `transactions`.
   FeedLoad(real::Loop& loop, const ConnectFlags& flags, NodeId node, std::uint32_t readers, TxnId end);
   ~FeedLoad();
-  // Refuses (CommandError) when a reader finds damage or a gap, and on Ctrl-C.
-  FeedLoadReport run(io::Duration duration);
+  // `watch` as run_measured(). Refuses (CommandError) when a reader finds damage or a gap, and on Ctrl-C.
+  FeedLoadReport run(io::Duration duration, const std::function<void(double)>& watch);
 
  private:
   class Reading;

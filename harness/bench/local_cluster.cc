@@ -79,7 +79,7 @@ void LocalCluster::start(std::uint32_t node) {
 
 void LocalCluster::kill(std::uint32_t node) { children_[node - 1]->kill(); }
 
-void LocalCluster::check_children() {
+void LocalCluster::check() const {
   for (std::size_t i = 0; i < children_.size(); ++i) {
     if (!children_[i]->running()) {
       refuse("node " + std::to_string(i + 1) + " of the benchmark ended: " + children_[i]->last_words());
@@ -91,11 +91,11 @@ std::vector<StatusResult> LocalCluster::await_ready(real::Loop& loop, io::Durati
   const io::Instant deadline = real::monotonic_now() + patience;
   for (const std::string& address : addresses_) {
     while (!listens(address) && real::monotonic_now() < deadline) {
-      check_children();
+      check();
       usleep(1000);
     }
   }
-  return harness::await_ready(loop, connect_flags(), nodes(), patience, [this] { check_children(); });
+  return harness::await_ready(loop, connect_flags(), nodes(), patience, [this] { check(); });
 }
 
 ConnectFlags LocalCluster::connect_flags() const {

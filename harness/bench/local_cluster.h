@@ -42,6 +42,8 @@ class LocalCluster {
   std::vector<StatusResult> await_ready(real::Loop& loop, io::Duration patience);
   [[nodiscard]] ConnectFlags connect_flags() const;
 
+  // Refuses (CommandError), with a node's own last words, if it has ended by itself.
+  void check() const;
   void kill(std::uint32_t node);
   void start(std::uint32_t node);
   std::uint32_t nodes() const { return static_cast<std::uint32_t>(children_.size()); }
@@ -54,8 +56,6 @@ class LocalCluster {
   [[nodiscard]] std::uint64_t rss_bytes(std::uint32_t node) const;
 
  private:
-  void check_children();
-
   ClusterKind kind_;
   std::string directory_;
   std::vector<std::string> addresses_;

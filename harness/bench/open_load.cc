@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "harness/bench/interval.h"
 #include "harness/random_bits.h"
 #include "harness/refusal.h"
 #include "io/real/clock.h"
@@ -13,7 +14,6 @@ namespace {
 
 // What arrives within this time is sent together, as an application's own turns do.
 constexpr io::Duration kTick = io::microseconds(500);
-constexpr io::Duration kProgressEvery = io::milliseconds(500);
 
 }  // namespace
 
@@ -156,33 +156,20 @@ OpenLoad::OpenLoad(real::Loop& loop, const ConnectFlags& flags, const OpenLoadOp
 
 OpenLoad::~OpenLoad() = default;
 
-void OpenLoad::wait(io::Duration duration, const std::function<void(double, std::uint64_t)>& progress) {
-  const io::Instant began = real::monotonic_now();
-  for (io::Duration passed{}; passed < duration; passed = real::monotonic_now() - began) {
-    const io::Instant until = std::min(began + duration, began + passed + kProgressEvery);
-    const bool ended = loop_.run_until([&] { return !error_.empty() || real::monotonic_now() >= until; },
-                                       kProgressEvery + io::seconds(10));
-    if (!error_.empty()) refuse(error_);
-    if (!ended) refuse("interrupted");
-    if (measuring_) {
-      progress(static_cast<double>((real::monotonic_now() - began).ns) / 1e9, report_.transactions);
-    }
-  }
-}
-
 OpenLoadReport OpenLoad::run(const std::function<void(bool)>& mark,
-                             const std::function<void(double, std::uint64_t)>& progress) {
+                             const std::function<void(double, std::uint64_t)>& watch) {
   for (auto& client : clients_) client->on_start();
-  wait(options_.warm_up, progress);
-  for (auto& client : clients_) client->begin_measuring();
-  measuring_ = true;
-  mark(true);
-  const io::Instant began = real::monotonic_now();
-  wait(options_.duration, progress);
-  const io::Instant now = real::monotonic_now();
-  report_.seconds = static_cast<double>((now - began).ns) / 1e9;
-  mark(false);
-  measuring_ = false;
+  io::Instant now;
+  const auto measure = [&](bool begin) {
+    now = real::monotonic_now();
+    if (begin) {
+      for (auto& client : clients_) client->begin_measuring();
+    }
+    measuring_ = begin;
+    mark(begin);
+  };
+  report_.seconds = run_measured(loop_, {options_.warm_up, options_.duration}, error_, measure,
+                                 [&](double seconds) { watch(seconds, report_.transactions); });
   report_.slowest = UINT64_MAX;
   for (auto& client : clients_) client->end_measuring(now);
   return report_;

@@ -43,15 +43,13 @@ class OpenLoad {
  public:
   OpenLoad(real::Loop& loop, const ConnectFlags& flags, const OpenLoadOptions& options);
   ~OpenLoad();
-  // Runs it all; `mark(true)` is called when measuring begins, `mark(false)` when it ends; `progress` now and then while
-  // measuring, with the seconds so far and the transactions answered. Refuses (CommandError) when the cluster does, and
-  // on Ctrl-C.
+  // `mark` and `watch` as run_measured(); `watch` also gets the transactions that were answered so far. Refuses
+  // (CommandError) when the cluster does, and on Ctrl-C.
   OpenLoadReport run(const std::function<void(bool)>& mark,
-                     const std::function<void(double, std::uint64_t)>& progress);
+                     const std::function<void(double, std::uint64_t)>& watch);
 
  private:
   class Client;
-  void wait(io::Duration duration, const std::function<void(double, std::uint64_t)>& progress);
 
   real::Loop& loop_;
   OpenLoadOptions options_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "harness/bench/interval.h"
 #include "harness/random_bits.h"
 #include "harness/refusal.h"
 #include "io/ports/host.h"
@@ -138,24 +139,17 @@ SessionLoad::SessionLoad(real::Loop& loop, const ConnectFlags& flags, const Sess
 
 SessionLoad::~SessionLoad() = default;
 
-SessionLoadReport SessionLoad::run(const std::function<void(bool)>& mark) {
+SessionLoadReport SessionLoad::run(const std::function<void(bool)>& mark,
+                                   const std::function<void(double)>& watch) {
   for (auto& connection : connections_) connection->on_start();
-  const auto wait = [this](io::Duration duration) {
-    const io::Instant end = real::monotonic_now() + duration;
-    const bool ended = loop_.run_until([&] { return !error_.empty() || real::monotonic_now() >= end; },
-                                       duration + io::seconds(10));
-    if (!error_.empty()) refuse(error_);
-    if (!ended) refuse("interrupted");
+  const auto measure = [&](bool begin) {
+    if (begin) {
+      for (auto& connection : connections_) connection->reset_counts();
+    }
+    measuring_ = begin;
+    mark(begin);
   };
-  wait(options_.warm_up);
-  for (auto& connection : connections_) connection->reset_counts();
-  measuring_ = true;
-  mark(true);
-  const io::Instant began = real::monotonic_now();
-  wait(options_.duration);
-  report_.seconds = static_cast<double>((real::monotonic_now() - began).ns) / 1e9;
-  mark(false);
-  measuring_ = false;
+  report_.seconds = run_measured(loop_, {options_.warm_up, options_.duration}, error_, measure, watch);
   report_.slowest = UINT64_MAX;
   for (const auto& connection : connections_) connection->count_into(report_);
   return report_;

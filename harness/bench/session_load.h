@@ -34,9 +34,8 @@ class SessionLoad {
  public:
   SessionLoad(real::Loop& loop, const ConnectFlags& flags, const SessionLoadOptions& options);
   ~SessionLoad();
-  // `mark(true)` is called when measuring begins, `mark(false)` when it ends. Refuses (CommandError) when the cluster
-  // does, and on Ctrl-C.
-  SessionLoadReport run(const std::function<void(bool)>& mark);
+  // `mark` and `watch` as run_measured(). Refuses (CommandError) when the cluster does, and on Ctrl-C.
+  SessionLoadReport run(const std::function<void(bool)>& mark, const std::function<void(double)>& watch);
 
  private:
   class Connection;

@@ -14,6 +14,7 @@
 #include "io/real/rpc_remote.h"
 #include "io/wire/codec.h"
 #include "node/client/client.h"
+#include "node/cluster/commands.h"
 
 namespace reel {
 namespace {
@@ -299,6 +300,7 @@ class AsyncClient::Inside {
   io::ClusterId cluster() const { return cluster_; }
 
   client::MountOptions mount_of(Mount mount) const;
+  client::JoinOptions join_of(ReaderGroup group) const;
   client::Submission submission_of(Transaction transaction,
                                    std::shared_ptr<kj::PromiseFulfiller<Outcome>> ended);
   static Outcome outcome_of(const client::SubmitOutcome& outcome, const Attempts& attempts);
@@ -380,19 +382,28 @@ Outcome AsyncClient::Inside::outcome_of(const client::SubmitOutcome& outcome, co
   return told;
 }
 
+namespace {
+
+void set_callbacks(client::ApplierOptions& with,
+                   std::function<std::expected<void, std::string>(const CommittedTransaction&)> apply,
+                   std::function<Verdict(const DeadLetter&)> dead_letter) {
+  with.apply = [apply = std::move(apply)](GroupId group, const log::Transaction& transaction) {
+    return apply(shown(group, transaction));
+  };
+  if (!dead_letter) return;
+  with.dead_letter = [hook = std::move(dead_letter)](const client::Poison& poison) {
+    const CommittedTransaction transaction = shown(poison.partition, poison.transaction);
+    return static_cast<client::Verdict>(hook({transaction, poison.why, poison.failures}));
+  };
+}
+
+}  // namespace
+
 client::MountOptions AsyncClient::Inside::mount_of(Mount mount) const {
   client::MountOptions with;
   with.from = TxnId(mount.from);
   with.apply_attempts_max = std::max(mount.apply_attempts_max, 1u);
-  with.apply = [apply = std::move(mount.apply)](GroupId group, const log::Transaction& transaction) {
-    return apply(shown(group, transaction));
-  };
-  if (mount.dead_letter) {
-    with.dead_letter = [hook = std::move(mount.dead_letter)](const client::Poison& poison) {
-      const CommittedTransaction transaction = shown(poison.partition, poison.transaction);
-      return static_cast<client::Verdict>(hook({transaction, poison.why, poison.failures}));
-    };
-  }
+  set_callbacks(with, std::move(mount.apply), std::move(mount.dead_letter));
   if (mount.on_stopped) {
     with.on_stopped = [told = std::move(mount.on_stopped)](GroupId group, const client::ViewState& state) {
       told(shown(group, state));
@@ -401,6 +412,37 @@ client::MountOptions AsyncClient::Inside::mount_of(Mount mount) const {
   return with;
 }
 static_assert(static_cast<int>(Verdict::stop) == static_cast<int>(client::Verdict::stop));
+
+client::JoinOptions AsyncClient::Inside::join_of(ReaderGroup group) const {
+  client::JoinOptions with;
+  with.name = std::move(group.name);
+  with.apply_attempts_max = std::max(group.apply_attempts_max, 1u);
+  set_callbacks(with, std::move(group.apply), std::move(group.dead_letter));
+  with.done_by_hand = group.done_by_hand;
+  with.on_share = [gained = std::move(group.on_gained),
+                   lost = std::move(group.on_lost)](const client::ShareChange& change) {
+    const auto& told = change.gained ? gained : lost;
+    Share share;
+    share.partition = change.group.value - 1;
+    share.epoch = change.epoch.value;
+    share.next = share.kept = change.next.value;
+    if (told) told(share);
+  };
+  if (group.on_stopped) {
+    with.on_stopped = [told = std::move(group.on_stopped)](GroupId id, const client::ViewState& state) {
+      told(shown(id, state));
+    };
+  }
+  if (group.on_failed) {
+    with.on_failed = [told = std::move(group.on_failed)](const std::string& why) {
+      told(error_of(Error::Code::refused, why));
+    };
+  }
+  with.patience = span_of(group.patience);
+  with.report_delay = span_of(group.report_delay);
+  with.bytes_total = group.prefetch_bytes;
+  return with;
+}
 
 client::Submission AsyncClient::Inside::submission_of(Transaction transaction,
                                                       std::shared_ptr<kj::PromiseFulfiller<Outcome>> ended) {
@@ -517,6 +559,69 @@ bool AsyncClient::resume(std::uint32_t partition, Verdict verdict) {
   const bool resumed = inside_->client().resume(group_of(partition), static_cast<client::Verdict>(verdict));
   inside_->client().pump();
   return resumed;
+}
+
+std::expected<void, Error> AsyncClient::join(ReaderGroup group) {
+  const auto wrong = [](const char* text) { return std::unexpected(error_of(Error::Code::wrong_use, text)); };
+  if (!group.apply) return wrong("a reader group needs `apply`");
+  if (!cluster::is_reader_group_name(group.name)) {
+    return wrong("the name of a reader group has 1 to 128 letters, digits, '.', '_', '-', ':' or '/'");
+  }
+  const io::Duration patience = span_of(group.patience);
+  if (patience < kReaderPatienceMin || patience > kReaderPatienceMax) {
+    return wrong("the patience of a reader group's member must be from 100 ms to an hour");
+  }
+  if (group.prefetch_bytes < 1 || group.report_delay.count() < 0) {
+    return wrong("prefetch_bytes must be at least 1, and report_delay not negative");
+  }
+  if (inside_->closing) return std::unexpected(error_of(Error::Code::closed, "this client is closed"));
+  const std::string name = group.name;
+  if (!inside_->client().join(inside_->join_of(std::move(group)))) {
+    return std::unexpected(
+        error_of(Error::Code::mounted_already,
+                 "this client is a member of reader group '" + name + "', or has not left it yet"));
+  }
+  inside_->client().pump();
+  return {};
+}
+
+kj::Promise<bool> AsyncClient::leave(const std::string& group, std::chrono::milliseconds timeout) {
+  auto pair = kj::newPromiseAndFulfiller<bool>();
+  const auto left = shared(kj::mv(pair.fulfiller));
+  const bool leaves =
+      inside_->client().leave(group, span_of(timeout), [left](bool known) { left->fulfill(bool(known)); });
+  if (!leaves) left->fulfill(false);
+  inside_->client().pump();
+  return kj::mv(pair.promise);
+}
+
+void AsyncClient::done(const std::string& group, const Share& share, std::uint64_t next) {
+  inside_->client().done(group, group_of(share.partition), Epoch(share.epoch), TxnId(next));
+  inside_->client().pump();
+}
+
+bool AsyncClient::resume(const std::string& group, std::uint32_t partition, Verdict verdict) {
+  const bool resumed =
+      inside_->client().resume(group, group_of(partition), static_cast<client::Verdict>(verdict));
+  inside_->client().pump();
+  return resumed;
+}
+
+std::optional<std::vector<Share>> AsyncClient::shares(const std::string& group) const {
+  const client::Membership* member = inside_->client().membership(group);
+  if (member == nullptr) return std::nullopt;
+  std::vector<Share> shares;
+  for (const client::ShareState& state : member->shares()) {
+    Share share;
+    share.partition = state.partition.value - 1;
+    share.epoch = state.epoch.value;
+    share.next = state.next.value;
+    share.kept = state.kept.value;
+    share.status = static_cast<ViewState::Status>(state.status);
+    share.why = state.why;
+    shares.push_back(std::move(share));
+  }
+  return shares;
 }
 
 std::optional<Error> AsyncClient::refusal(const Transaction& transaction) const {

@@ -263,7 +263,13 @@ class Client::Inside {
     link_->post([link = link_, f, promise = std::move(promise)] { promise->set_value(f(link->client())); });
     return value_of(std::move(answer), std::move(otherwise));
   }
-  // The same for an f that returns a promise of the result. Not from the client's own thread.
+  // Calls f(AsyncClient&) on the client's thread, soon; never, if that is gone.
+  template <class F>
+  void post(const F& f) {
+    if (link_->at_home()) return f(link_->client());
+    link_->post([link = link_, f] { f(link->client()); });
+  }
+  // As at_home(), for an f that returns a promise of the result. Not from the client's own thread.
   template <class Result, class F>
   Result wait(Result otherwise, const F& f) {
     REEL_CHECK(!link_->at_home());  // it would wait for itself
@@ -438,6 +444,29 @@ bool Client::catch_up(std::uint32_t partition, milliseconds timeout) {
     std::this_thread::sleep_for(kLookAgain);
   }
   return false;
+}
+
+std::expected<void, Error> Client::join(const ReaderGroup& group) {
+  return inside_->at_home<std::expected<void, Error>>(
+      std::unexpected(closed_error()), [=](AsyncClient& client) { return client.join(group); });
+}
+
+bool Client::leave(const std::string& group, milliseconds timeout) {
+  return inside_->wait<bool>(false, [=](AsyncClient& client) { return client.leave(group, timeout); });
+}
+
+void Client::done(const std::string& group, const Share& share, std::uint64_t next) {
+  inside_->post([=](AsyncClient& client) { client.done(group, share, next); });
+}
+
+bool Client::resume(const std::string& group, std::uint32_t partition, Verdict verdict) {
+  return inside_->at_home<bool>(
+      false, [=](AsyncClient& client) { return client.resume(group, partition, verdict); });
+}
+
+std::optional<std::vector<Share>> Client::shares(const std::string& group) const {
+  return inside_->at_home<std::optional<std::vector<Share>>>(
+      std::nullopt, [=](AsyncClient& client) { return client.shares(group); });
 }
 
 Pending Client::submit(Transaction transaction) { return inside_->submit(std::move(transaction)); }

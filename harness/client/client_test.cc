@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <future>
+#include <map>
+#include <mutex>
 #include <set>
 #include <thread>
 #include <vector>
@@ -257,6 +260,126 @@ TEST(BlockingClient, ClosesUnderThreadsThatUseIt) {
   const Pending outlives = client->submit(saying("late"));
   client.reset();
   EXPECT_FALSE(outlives.wait().committed());
+}
+
+// What members of a reader group saw; on their clients' threads.
+class GroupSeen {
+ public:
+  ReaderGroup group(std::string name) {
+    ReaderGroup group;
+    group.name = std::move(name);
+    group.apply = [this](const CommittedTransaction& one) -> std::expected<void, std::string> {
+      const std::lock_guard lock(mutex_);
+      applied_[one.partition].insert(one.id);
+      return {};
+    };
+    group.patience = seconds(3);
+    group.report_delay = milliseconds(50);
+    return group;
+  }
+  // The first id that nobody has applied.
+  std::uint64_t upto(std::uint32_t partition) {
+    const std::lock_guard lock(mutex_);
+    std::uint64_t next = 0;
+    for (const std::uint64_t id : applied_[partition]) {
+      if (id == next) ++next;
+    }
+    return next;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::uint32_t, std::set<std::uint64_t>> applied_;
+};
+
+bool eventually(const std::function<bool()>& holds) {
+  for (int looks = 0; looks < 4000; ++looks) {
+    if (holds()) return true;
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return false;
+}
+
+// Members that come and go could leave a partition unread, or skip what nobody has applied.
+TEST(BlockingClient, ReadsPartitionsTogetherWithOthers) {
+  const auto writer = server().client(server().options());
+  Seen own;
+  for (const std::uint32_t partition : {0u, 1u}) {
+    Mount mount = own.mount();
+    mount.from = *writer->high_water(partition, true, seconds(10));
+    ASSERT_TRUE(writer->mount(partition, mount).has_value());
+  }
+  std::array<std::uint64_t, 2> end{};
+  const auto write = [&] {
+    for (const std::uint32_t partition : {0u, 1u}) {
+      for (int i = 0; i < 20; ++i) end[partition] = writer->submit(saying("shared", partition)).wait().id + 1;
+    }
+  };
+  GroupSeen seen;
+  const auto all_read = [&] { return seen.upto(0) >= end[0] && seen.upto(1) >= end[1]; };
+  const auto first = server().client(server().options());
+  const auto second = server().client(server().options());
+  const auto share = [](Client& client) {
+    return client.shares("together").value_or(std::vector<Share>()).size();
+  };
+  write();
+  ASSERT_TRUE(first->join(seen.group("together")).has_value());
+  EXPECT_EQ(first->join(seen.group("together")).error().code, Error::Code::mounted_already);
+  EXPECT_EQ(first->join(seen.group("no name")).error().code, Error::Code::wrong_use);
+  EXPECT_TRUE(eventually(all_read));
+  EXPECT_EQ(share(*first), 2u);
+  ASSERT_TRUE(second->join(seen.group("together")).has_value());
+  EXPECT_TRUE(eventually([&] { return share(*first) == 1 && share(*second) == 1; }));
+  write();
+  EXPECT_TRUE(eventually(all_read));
+  EXPECT_TRUE(first->leave("together", seconds(20)));
+  EXPECT_FALSE(first->leave("together", seconds(20)));
+  EXPECT_FALSE(first->shares("together").has_value());
+  EXPECT_TRUE(eventually([&] { return share(*second) == 2; }));
+  write();
+  EXPECT_TRUE(eventually(all_read));
+  EXPECT_TRUE(eventually([&] {
+    const auto shares = second->shares("together");
+    return shares && (*shares)[0].kept == end[0] && (*shares)[1].kept == end[1];
+  }));
+  second->close(seconds(20));
+  EXPECT_EQ(second->join(seen.group("late")).error().code, Error::Code::closed);
+}
+
+// What the application has not called done must come again, and what it has must not.
+TEST(BlockingClient, BeginsAgainBehindWhatWasDoneByHand) {
+  const auto client = server().client(server().options());
+  Seen own;
+  Mount mount = own.mount();
+  mount.from = *client->high_water(1, true, seconds(10));
+  ASSERT_TRUE(client->mount(1, mount).has_value());
+  std::uint64_t last = 0;
+  for (int i = 0; i < 5; ++i) last = client->submit(saying("by hand", 1)).wait().id;
+  std::atomic<std::uint64_t> begins = UINT64_MAX;
+  std::atomic<std::uint64_t> applied = 0;
+  std::optional<Share> share;  // of partition 1; of the client's thread
+  ReaderGroup group;
+  group.name = "hand/work";
+  group.done_by_hand = true;
+  group.patience = seconds(3);
+  group.on_gained = [&](const Share& gained) {
+    if (gained.partition != 1) return;
+    share = gained;
+    begins = gained.next;
+  };
+  group.apply = [&](const CommittedTransaction& one) -> std::expected<void, std::string> {
+    if (one.partition != 1) return {};
+    applied = one.id;
+    if (one.id + 2 == last) client->done("hand/work", *share, one.id + 1);
+    return {};
+  };
+  ASSERT_TRUE(client->join(group).has_value());
+  EXPECT_TRUE(eventually([&] { return applied >= last; }));
+  EXPECT_EQ(begins, 0u);
+  EXPECT_TRUE(client->leave("hand/work", seconds(20)));
+  ASSERT_TRUE(client->join(group).has_value());
+  EXPECT_TRUE(eventually([&] { return begins == last - 1; })) << begins << " of " << last;
+  EXPECT_TRUE(client->leave("hand/work", seconds(20)));
 }
 
 // Whoever cannot connect must be told why at once, and by a sentence.

@@ -117,6 +117,7 @@ Measured measure(real::Loop& loop, LocalCluster& cluster, const LoadOptions& opt
       measured.cpu_ns = std::move(cpu);
     };
     const auto progress = [&](const LoadReport& so_far) {
+      cluster.check();
       show(fmt::format("{}: {:.0f} s, {:.0f} transactions/s, p50 {:.0f} us", name, so_far.seconds,
                        static_cast<double>(so_far.transactions) / so_far.seconds,
                        microseconds(so_far.latencies.quantile_ns(500'000))));

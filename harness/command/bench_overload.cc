@@ -50,8 +50,9 @@ Measured measure(real::Loop& loop, LocalCluster& cluster, const OpenLoadOptions&
           measured.cpu_ns = begin ? cluster.cpu_ns_of_all() : cluster.cpu_ns_of_all() - measured.cpu_ns;
         },
         [&](double seconds, std::uint64_t answered) {
+          cluster.check();
           show(fmt::format("{}: {:.0f} s, {:.0f} transactions/s", name, seconds,
-                           per_second(answered, seconds)));
+                           per_second(answered, std::max(seconds, 0.001))));
         });
   }
   measured.elections = term_of(cluster.await_ready(loop, kReadyMax)) - before;

@@ -48,7 +48,12 @@ Exit run_sessions(const SessionFlags& flags) {
   SessionLoad load(loop, cluster.connect_flags(), options);
   std::int64_t cpu_ns = 0;
   const SessionLoadReport report = load.run(
-      [&](bool begin) { cpu_ns = begin ? cluster.cpu_ns_of_all() : cluster.cpu_ns_of_all() - cpu_ns; });
+      [&](bool begin) { cpu_ns = begin ? cluster.cpu_ns_of_all() : cluster.cpu_ns_of_all() - cpu_ns; },
+      [&](double seconds) {
+        cluster.check();
+        show(fmt::format("sessions: {:.0f} s", seconds));
+      });
+  show("");
   const auto answered = static_cast<double>(std::max<std::uint64_t>(report.transactions, 1));
   const auto quantile = [&](std::uint32_t millionths) {
     return rounded(static_cast<double>(report.latencies.quantile_ns(millionths)) / 1e3);

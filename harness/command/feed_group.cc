@@ -1,11 +1,14 @@
 #include "harness/command/feed_group.h"
 
 #include <map>
+#include <optional>
 
 #include "harness/command/feed_output.h"
 #include "harness/random_bits.h"
+#include "harness/shared_clock.h"
+#include "io/ports/assert.h"
 #include "io/wire/codec.h"
-#include "node/client/driver.h"
+#include "node/client/client.h"
 
 namespace reel::harness {
 namespace {
@@ -15,67 +18,76 @@ constexpr io::Duration kQuiet = io::milliseconds(1500);
 constexpr io::Duration kTick = io::milliseconds(100);
 constexpr io::Duration kLeavePatience = io::seconds(5);
 
-class GroupFeedHost final : public client::Driver {
+class GroupFeedHost final : public io::Host {
  public:
   GroupFeedHost(real::Loop& loop, RealClient& client, const GroupFeedFlags& flags)
-      : Driver(client.ports(), wire::kClientCallCodec), loop_(loop), flags_(flags), out_(flags.json) {
-    client::GroupReaderOptions options;
+      : loop_(loop),
+        clock_(client.ports().clock),
+        ports_{clock_, client.ports().network, client.ports().disk, client.ports().service,
+               client.ports().remote},
+        flags_(flags),
+        out_(flags.json) {
+    client::ClientOptions options;
     options.nodes = client.everyone();
-    options.name = flags.name;
-    options.member = {random_bits(), random_bits()};
-    options.patience = io::milliseconds(flags.patience_ms);
-    options.report_delay = std::min(io::milliseconds(500), options.patience / 4);
-    options.wait = std::min(io::seconds(10), options.patience);
-    options.seed = random_bits();
-    open_group_reader(options);
+    options.entropy.high = random_bits();
+    options.entropy.low = random_bits();
+    client_.emplace(ports_, wire::kClientCallCodec, std::move(options));
     client.attach(*this);
-    last_news_ = ports().clock.now().monotonic;
-    set_alarm(last_news_ + kTick);
   }
 
-  void on_share(const client::ShareChange& change) override {
-    last_news_ = ports().clock.now().monotonic;
-    printed_.erase(change.group);
+  void on_start() override {
+    client::JoinOptions options;
+    options.name = flags_.name;
+    options.patience = io::milliseconds(flags_.patience_ms);
+    options.report_delay = std::min(io::milliseconds(500), options.patience / 4);
+    options.done_by_hand = true;
+    options.apply = [this](GroupId partition, const log::Transaction& transaction) {
+      print(partition, transaction);
+      return std::expected<void, std::string>();
+    };
+    options.on_share = [this](const client::ShareChange& change) {
+      last_news_ = now();
+      printed_.erase(change.group);
+      if (change.gained) epochs_[change.group] = change.epoch;
+    };
+    options.on_failed = [this](const std::string& why) { refusal_ = why; };
+    const bool joins = client_->join(options);
+    REEL_CHECK(joins);
+    last_news_ = now();
+    client_->on_start();
+    clock_.wake_program_at(last_news_ + kTick);
   }
-
-  void on_group_transaction(GroupId group, Epoch epoch, const log::Transaction& transaction) override {
-    if (leaving_ || full_) return;
-    last_news_ = ports().clock.now().monotonic;
-    out_.add(transaction, group.value - 1);
-    printed_[group] = {epoch, transaction.id + 1};
-    full_ = flags_.limit != 0 && out_.count() >= flags_.limit;
+  void on_wake() override {
+    if (clock_.program_alarm() <= now()) on_tick();
+    client_->on_wake();
+    settle();
   }
-
-  void on_progress() override {
-    if (!out_.write_out()) return loop_.stop();
-    for (const auto& [group, printed] : std::exchange(printed_, {})) {
-      group_reader()->done(group, printed.epoch, printed.next);
-    }
-    if (group_reader()->failure() || group_reader()->has_left()) loop_.stop();
-    if (full_ && !leaving_) leave();
+  void on_reply(io::CallId call, io::Parcel body) override {
+    client_->on_reply(call, std::move(body));
+    settle();
   }
-
-  void on_alarm() override {
-    const io::Instant now = ports().clock.now().monotonic;
-    set_alarm(now + kTick);
-    if (leaving_ && now >= leave_by_) return loop_.stop();
-    if (!flags_.follow && !leaving_ && group_reader()->caught_up() && now - last_news_ >= kQuiet) leave();
+  void on_call_failed(io::CallId call) override {
+    client_->on_call_failed(call);
+    settle();
   }
 
   // The partitions go to the others at once, not when the patience has passed.
   void leave() {
     if (leaving_) return loop_.stop();  // told twice
+    if (!write_out()) return loop_.stop();
     leaving_ = true;
-    leave_by_ = ports().clock.now().monotonic + kLeavePatience;
-    if (!out_.write_out()) return loop_.stop();
-    group_reader()->leave();
-    flush();
+    const bool leaves = client_->leave(flags_.name, kLeavePatience, [this](bool known) {
+      known_ = known;
+      loop_.stop();
+    });
+    REEL_CHECK(leaves);
+    client_->pump();
   }
 
   Exit report() {
     if (!out_.error().empty()) refuse(out_.error());
-    if (group_reader()->failure()) refuse(*group_reader()->failure());
-    if (!out_.broken() && !group_reader()->has_left()) {
+    if (refusal_) refuse(*refusal_);
+    if (!out_.broken() && !known_) {
       refuse(
           "the cluster has not heard that this member leaves; what it had not heard of is read again by the "
           "others");
@@ -84,19 +96,50 @@ class GroupFeedHost final : public client::Driver {
   }
 
  private:
-  struct Printed {
-    Epoch epoch;
-    TxnId next;
-  };
+  io::Instant now() const { return ports_.clock.now().monotonic; }
+
+  void print(GroupId partition, const log::Transaction& transaction) {
+    if (leaving_ || full_) return;
+    last_news_ = now();
+    out_.add(transaction, partition.value - 1);
+    printed_[partition] = transaction.id + 1;
+    full_ = flags_.limit != 0 && out_.count() >= flags_.limit;
+  }
+  // What is written is done with.
+  bool write_out() {
+    if (!out_.write_out()) return false;
+    for (const auto& [partition, next] : std::exchange(printed_, {})) {
+      client_->done(flags_.name, partition, epochs_.at(partition), next);
+    }
+    return true;
+  }
+  void settle() {
+    if (refusal_) return loop_.stop();
+    const bool news = !printed_.empty();
+    if (!write_out()) return loop_.stop();
+    if (full_ && !leaving_) return leave();
+    if (news) client_->pump();
+  }
+  void on_tick() {
+    clock_.wake_program_at(now() + kTick);
+    const client::Membership* member = client_->membership(flags_.name);
+    const bool idle = member != nullptr && member->caught_up() && now() - last_news_ >= kQuiet;
+    if (!flags_.follow && !leaving_ && idle) leave();
+  }
 
   real::Loop& loop_;
+  SharedClock clock_;
+  io::Ports ports_;
   GroupFeedFlags flags_;
   FeedOutput out_;
-  std::map<GroupId, Printed> printed_;  // since the last write
+  std::map<GroupId, Epoch> epochs_;   // of the shares that it was given last
+  std::map<GroupId, TxnId> printed_;  // since the last write: up to here
   io::Instant last_news_;
   bool full_ = false;  // the limit is reached
   bool leaving_ = false;
-  io::Instant leave_by_ = io::kNever;
+  bool known_ = false;  // the cluster knows that it left
+  std::optional<std::string> refusal_;
+  std::optional<client::Client> client_;  // last: its callbacks use all of the above
 };
 
 }  // namespace

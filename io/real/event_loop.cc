@@ -112,7 +112,6 @@ Loop::~Loop() noexcept {
 }
 
 void Loop::run() {
-  stopping_ = false;
   // Without spinning nothing is to be done between two turns: KJ goes from one to the next by itself, and the
   // kernel is not asked twice for what there is.
   activity_wakes_ = options_.spin.ns > 0;
@@ -128,6 +127,7 @@ void Loop::run() {
   }
   activity_wakes_ = true;
   wait_scope().poll();  // the turn of stop() ends as every turn does, with its flushers
+  stopping_ = false;
 }
 
 void Loop::stop() {
@@ -142,10 +142,12 @@ bool Loop::run_until(const std::function<bool()>& done, io::Duration limit) {
     // One round of what there is to do. Until nothing is left, as poll() goes, could be for ever: a process that is never
     // idle would not see that the condition holds.
     sleep(io::Duration{0});
-    if (done()) {
+    const bool stopped = std::exchange(stopping_, false);
+    const bool well = done();
+    if (well || stopped) {
       // What belongs to the same turn of things, a connection that ends with its last call, is seen through.
       for (int round = 0; round < kRoundsToSettle; ++round) sleep(io::Duration{0});
-      return true;
+      return well;
     }
     const std::int64_t left_ns = end_ns - boottime_ns();
     if (left_ns <= 0) return false;

@@ -94,9 +94,10 @@ class Loop final : private kj::TaskSet::ErrorHandler {
 
   // Runs turns until stop(). May be called again afterwards.
   void run();
-  // Makes run() return after the turn in which it is called, flushers included.
+  // Makes run(), or run_until(), return after the turn in which it is called, flushers included.
+  // If neither runs, the next one returns at once.
   void stop();
-  // Runs turns until `done` says so; false if that took longer than `limit`. For tests and tools.
+  // Runs turns until `done` says so; false if that took longer than `limit`, or was stopped. For tests and tools.
   [[nodiscard]] bool run_until(const std::function<bool()>& done, io::Duration limit);
 
   // Runs the task in this turn, after the current event, before the flushers.

@@ -1,7 +1,6 @@
 #include "node/client/client.h"
 
 #include <algorithm>
-#include <exception>
 
 #include "io/ports/assert.h"
 #include "io/ports/checksum.h"
@@ -15,9 +14,9 @@ constexpr std::uint64_t kSubmitSeed = 3;
 constexpr std::uint64_t kReadSeed = 4;
 constexpr std::uint64_t kApplySeed = 5;
 constexpr std::uint64_t kQuestionSeed = 6;
-
-// What a transaction in the queue takes besides its record.
-constexpr std::uint64_t kPendingBytes = 160;
+constexpr std::uint64_t kMemberHigh = 7;
+constexpr std::uint64_t kMemberLow = 8;
+constexpr std::uint64_t kMemberSeed = 9;
 
 io::Instant after(const io::Now& now, io::Duration span) {
   return span.ns >= io::kNever.ns - now.monotonic.ns ? io::kNever : now.monotonic + span;
@@ -48,16 +47,6 @@ const char* name_of(NotTaken why) {
   return "?";
 }
 
-const char* name_of(ViewState::Status status) {
-  switch (status) {
-    case ViewState::Status::running: return "running";
-    case ViewState::Status::retrying: return "retrying";
-    case ViewState::Status::stopped: return "stopped";
-    case ViewState::Status::failed: return "failed";
-  }
-  return "?";
-}
-
 Client::Client(io::Ports& ports, const io::ParcelCodec& call_codec, ClientOptions options)
     : ports_(ports), call_codec_(call_codec), options_(std::move(options)) {
   REEL_ASSERT(!options_.nodes.empty());
@@ -84,7 +73,6 @@ SessionId Client::session_of(std::uint64_t mount) const {
 }
 
 bool Client::mount(GroupId partition, MountOptions options) {
-  REEL_ASSERT(options.apply && options.apply_attempts_max > 0);
   if (closing_ || partitions_.contains(partition)) return false;
   ++mounts_;
   const std::uint64_t seed = options_.entropy.low;
@@ -100,8 +88,12 @@ bool Client::mount(GroupId partition, MountOptions options) {
   reads.from_time = 0;
   reads.filter = {};
   reads.seed = io::keyed_hash(seed, {mounts_, kReadSeed});
-  auto mounted = std::make_unique<Partition>(partition, submits, reads, std::move(options));
-  if (mounted->next.value > 0) mounted->submitter.applied(mounted->next - 1);
+  const TxnId from = options.from;
+  auto on_stopped = std::move(options.on_stopped);
+  Applier view(partition, std::move(options), from, io::keyed_hash(seed, {kApplySeed}));
+  auto mounted = std::make_unique<Partition>(partition, submits, reads, std::move(view));
+  mounted->on_stopped = std::move(on_stopped);
+  if (from.value > 0) mounted->submitter.applied(from - 1);
   partitions_.emplace(partition, std::move(mounted));
   touched_.insert(partition);
   return true;
@@ -119,6 +111,7 @@ void Client::start_unmounting(Partition& partition, const io::Now& now) {
   touched_.insert(partition.group);
   if (partition.unmounting) return;
   partition.unmounting = true;
+  partition.applier.close();
   partition.submitter.close();
   for (const auto& [submit, submission] : partition.submits) partition.submitter.cancel(submit, now);
 }
@@ -133,20 +126,20 @@ std::vector<GroupId> Client::mounted() const {
 
 std::optional<ViewState> Client::view(GroupId partition) const {
   const Partition* found = find(partition);
-  if (found == nullptr) return std::nullopt;
-  return ViewState{found->status, found->next, std::max(found->next, found->reader.high_water()), found->why};
+  return found == nullptr ? std::nullopt : std::optional(view_of(*found));
+}
+
+ViewState Client::view_of(const Partition& partition) const {
+  const Applier& applier = partition.applier;
+  return {applier.status(), applier.next(), std::max(applier.next(), partition.reader.high_water()),
+          applier.why()};
 }
 
 bool Client::resume(GroupId partition, Verdict verdict) {
   Partition* found = find(partition);
-  if (found == nullptr || found->status != Status::stopped || found->unmounting) return false;
-  REEL_ASSERT(!found->queue.empty());
-  if (verdict == Verdict::stop) return true;
-  found->status = Status::running;
-  found->why.clear();
-  found->failures = 0;
+  if (found == nullptr || !found->applier.stopped() || found->unmounting) return false;
   touched_.insert(partition);
-  if (verdict == Verdict::skip) pass(*found, Application::skipped);
+  if (const auto skipped = found->applier.resume(verdict)) pass(*found, *skipped);
   return true;
 }
 
@@ -224,13 +217,19 @@ void Client::settle_flushes(const io::Now& now) {
 void Client::settle(Partition& partition, const io::Now& now) {
   for (const SubmitOutcome& outcome : partition.submitter.take_outcomes()) tell(partition, outcome);
   if (partition.unmounting) return;
-  take_in(partition);
-  if (partition.status == Status::retrying && partition.retry_at <= now.monotonic) {
-    partition.status = Status::running;
-  }
+  partition.reader.drain([&](const log::Transaction& transaction, const Bytes& memory) {
+    partition.applier.take(transaction, memory);
+  });
   apply_some(partition, now);
-  const bool idle = partition.status == Status::running && partition.queue.empty();
-  if (idle && partition.reader.failure()) stop(partition, Status::failed, *partition.reader.failure());
+  if (partition.unmounting) return;
+  if (partition.applier.idle() && partition.reader.failure())
+    partition.applier.fail(*partition.reader.failure());
+  tell_news(partition);
+}
+
+void Client::tell_news(Partition& partition) {
+  if (!partition.applier.take_news() || !partition.on_stopped) return;
+  partition.on_stopped(partition.group, view_of(partition));
 }
 
 void Client::tell(Partition& partition, const SubmitOutcome& outcome) {
@@ -247,7 +246,7 @@ void Client::tell(Partition& partition, const SubmitOutcome& outcome) {
     return;
   }
   open.outcome = outcome;
-  const bool passed = outcome.id < partition.next;
+  const bool passed = outcome.id < partition.applier.next();
   if (!passed) partition.unapplied.emplace(outcome.id, id);
   if (const auto told = std::move(open.submission.on_committed)) told(outcome);
   if (passed) end(id, partition.skips.contains(outcome.id) ? Application::skipped : Application::applied);
@@ -262,85 +261,94 @@ void Client::end(SubmissionId submission, Application how) {
   if (open.submission.on_applied) open.submission.on_applied(open.outcome, how);
 }
 
-void Client::take_in(Partition& partition) {
-  partition.reader.drain([&](const log::Transaction& transaction, const Bytes& memory) {
-    partition.queue.push_back({transaction, memory});
-    partition.queue_bytes += transaction.record.size + kPendingBytes;
-  });
-}
-
 // A part of what there is: other partitions, and the loop, have their turn too.
 void Client::apply_some(Partition& partition, const io::Now& now) {
   for (std::uint32_t i = 0; i < options_.apply_max; ++i) {
-    if (partition.unmounting || partition.status != Status::running || partition.queue.empty()) return;
-    const log::Transaction& transaction = partition.queue.front().transaction;
-    REEL_ASSERT(transaction.id == partition.next);
-    const auto applied = apply(partition, transaction);
-    if (partition.unmounting) return;  // by the application, meanwhile
-    if (!applied) return poisoned(partition, applied.error(), now);
-    pass(partition, Application::applied);
+    const auto passed = partition.applier.apply_one(now);
+    if (!passed) return;
+    pass(partition, *passed);
   }
 }
 
-std::expected<void, std::string> Client::apply(Partition& partition, const log::Transaction& transaction) {
-  try {
-    return partition.options.apply(partition.group, transaction);
-  } catch (const std::exception& thrown) {
-    return std::unexpected(std::string(thrown.what()));
-  }
-}
-
-void Client::pass(Partition& partition, Application how) {
-  const Pending& front = partition.queue.front();
-  const TxnId id = front.transaction.id;
-  partition.queue_bytes -= front.transaction.record.size + kPendingBytes;
-  partition.queue.pop_front();
-  partition.failures = 0;
-  partition.next = id + 1;
-  if (how == Application::skipped) {
-    partition.skips.insert(id);
+void Client::pass(Partition& partition, const Applier::Passed& passed) {
+  if (passed.how == Application::skipped) {
+    partition.skips.insert(passed.id);
     if (partition.skips.size() > kSkipsMax) partition.skips.erase(partition.skips.begin());
   }
-  partition.submitter.applied(id);
-  const auto own = partition.unapplied.find(id);
+  partition.submitter.applied(passed.id);
+  const auto own = partition.unapplied.find(passed.id);
   if (own == partition.unapplied.end()) return;
   const SubmissionId submission = own->second;
   partition.unapplied.erase(own);
-  end(submission, how);
+  end(submission, passed.how);
 }
 
-Verdict Client::verdict_on(Partition& partition, const Poison& poison) {
-  if (!partition.options.dead_letter) {
-    return poison.failures < partition.options.apply_attempts_max ? Verdict::retry : Verdict::stop;
-  }
-  try {
-    return partition.options.dead_letter(poison);
-  } catch (const std::exception&) {
-    return Verdict::stop;
-  }
+// ---- reader groups ----------------------------------------------------------------------------------------------
+
+bool Client::join(JoinOptions options) {
+  if (closing_ || members_.contains(options.name)) return false;
+  const SessionId& drawn = options_.entropy;
+  const std::uint64_t number = ++joins_;
+  const MemberId self{io::keyed_hash(drawn.high, {drawn.low, number, kMemberHigh}),
+                      io::keyed_hash(drawn.high, {drawn.low, number, kMemberLow})};
+  const std::string name = options.name;
+  members_.emplace(name, std::make_unique<Member>(number, options, options_.nodes, self,
+                                                  io::keyed_hash(drawn.low, {number, kMemberSeed})));
+  return true;
 }
 
-void Client::poisoned(Partition& partition, std::string why, const io::Now& now) {
-  ++partition.failures;
-  const log::Transaction& transaction = partition.queue.front().transaction;
-  const Verdict verdict = verdict_on(partition, {partition.group, transaction, why, partition.failures});
-  if (partition.unmounting) return;
-  switch (verdict) {
-    case Verdict::skip: return pass(partition, Application::skipped);
-    case Verdict::stop: return stop(partition, Status::stopped, std::move(why));
-    case Verdict::retry: break;
-  }
-  partition.status = Status::retrying;
-  partition.why = std::move(why);
-  partition.retry_at =
-      now.monotonic + backoff(partition.options.retry_min, partition.options.retry_max,
-                              partition.failures - 1, io::keyed_hash(options_.entropy.low, {kApplySeed}));
+bool Client::leave(const std::string& group, io::Duration timeout, std::function<void(bool)> done) {
+  const auto found = members_.find(group);
+  if (found == members_.end()) return false;
+  if (done) found->second->left.push_back(std::move(done));
+  start_leaving(*found->second, after(ports_.clock.now(), timeout));
+  return true;
 }
 
-void Client::stop(Partition& partition, Status status, std::string why) {
-  partition.status = status;
-  partition.why = std::move(why);
-  if (partition.options.on_stopped) partition.options.on_stopped(partition.group, *view(partition.group));
+void Client::start_leaving(Member& member, io::Instant gone_by) {
+  member.gone_by = std::min(member.gone_by, gone_by);
+  if (std::exchange(member.leaving, true)) return;
+  member.membership.leave();
+}
+
+void Client::done(const std::string& group, GroupId partition, Epoch epoch, TxnId next) {
+  const auto found = members_.find(group);
+  if (found != members_.end()) found->second->membership.done(partition, epoch, next);
+}
+
+bool Client::resume(const std::string& group, GroupId partition, Verdict verdict) {
+  const auto found = members_.find(group);
+  return found != members_.end() && found->second->membership.resume(partition, verdict);
+}
+
+const Membership* Client::membership(const std::string& group) const {
+  const auto found = members_.find(group);
+  return found == members_.end() ? nullptr : &found->second->membership;
+}
+
+Client::Member* Client::find_member(std::uint64_t number) {
+  for (auto& [name, member] : members_) {
+    if (member->number == number) return member.get();
+  }
+  return nullptr;
+}
+
+// One that failed stays, for the application to see why, until it leaves.
+void Client::settle_members(const io::Now& now) {
+  std::vector<std::string> names;
+  for (auto& [name, member] : members_) names.push_back(name);  // callbacks may join others
+  for (const std::string& name : names) {
+    Member& member = *members_.at(name);
+    member.membership.settle(now, options_.apply_max);
+    const bool gone = member.leaving && (member.membership.has_left() || member.gone_by <= now.monotonic);
+    if (!gone) continue;
+    for (const auto& [call, owner] : owners_) {
+      if (owner.member == member.number) calls_.cancel(call);
+    }
+    const bool known = member.membership.has_left() && !member.membership.failed();
+    const std::unique_ptr<Member> left = std::move(members_.extract(name).mapped());
+    for (const auto& done : left->left) done(known);
+  }
 }
 
 // ---- questions --------------------------------------------------------------------------------------------------
@@ -429,7 +437,7 @@ void Client::settle_questions(const io::Now& now) {
   std::vector<std::pair<std::function<void(const Answer&)>, Answer>> answered;
   for (auto at = questions_.begin(); at != questions_.end();) {
     at->second.question.pump(now, calls_);
-    own_new_calls({{}, at->first});
+    own_new_calls({{}, at->first, 0});
     if (!at->second.question.answer()) {
       ++at;
       continue;
@@ -447,6 +455,7 @@ void Client::close(io::Duration timeout, std::function<void()> done) {
   closing_ = true;
   closed_ = std::move(done);
   close_at_ = after(ports_.clock.now(), timeout);
+  for (auto& [name, member] : members_) start_leaving(*member, close_at_);
 }
 
 void Client::settle_closing(const io::Now& now) {
@@ -464,7 +473,7 @@ void Client::reap() {
     if (found == partitions_.end() || !found->second->unmounting || !found->second->submits.empty()) continue;
     deadlines_.erase({found->second->deadline, group});
     for (const auto& [call, owner] : owners_) {
-      if (owner.question == 0 && owner.partition == group) calls_.cancel(call);
+      if (owner.partition == group) calls_.cancel(call);
     }
     gone.push_back(std::move(found->second));
     partitions_.erase(found);
@@ -473,7 +482,7 @@ void Client::reap() {
     for (const auto& [id, submission] : partition->unapplied) end(submission, Application::unreported);
     for (const auto& done : partition->unmounted) done();
   }
-  if (closing_unmounts_ && partitions_.empty() && closed_) std::exchange(closed_, {})();
+  if (closing_unmounts_ && closed() && closed_) std::exchange(closed_, {})();
 }
 
 // ---- turns ------------------------------------------------------------------------------------------------------
@@ -487,6 +496,10 @@ void Client::on_reply(io::CallId call, io::Parcel body) {
   if (owner.mapped().question != 0) {
     const auto asked = questions_.find(owner.mapped().question);
     if (asked != questions_.end()) asked->second.question.on_reply(call, reply, now);
+  } else if (owner.mapped().member != 0) {
+    if (Member* member = find_member(owner.mapped().member)) {
+      member->membership.on_reply(call, reply, now, calls_);
+    }
   } else if (Partition* partition = find(owner.mapped().partition)) {
     if (!partition->submitter.on_reply(call, reply, now, calls_)) {
       partition->reader.on_reply(call, reply, now, calls_);
@@ -503,6 +516,8 @@ void Client::on_call_failed(io::CallId call) {
   if (owner.mapped().question != 0) {
     const auto asked = questions_.find(owner.mapped().question);
     if (asked != questions_.end()) asked->second.question.on_failed(call, now);
+  } else if (owner.mapped().member != 0) {
+    if (Member* member = find_member(owner.mapped().member)) member->membership.on_failed(call, now, calls_);
   } else if (Partition* partition = find(owner.mapped().partition)) {
     if (!partition->submitter.on_failed(call, now, calls_)) partition->reader.on_failed(call, now, calls_);
     touched_.insert(partition->group);
@@ -521,6 +536,7 @@ void Client::turn() {
   for (const GroupId group : now_touched) {
     if (Partition* partition = find(group)) settle(*partition, now);
   }
+  settle_members(now);
   settle_questions(now);
   settle_flushes(now);
   settle_closing(now);
@@ -539,29 +555,27 @@ void Client::pump() {
   }
   for (auto& [number, asked] : questions_) {
     asked.question.pump(now, calls_);
-    own_new_calls({{}, number});
+    own_new_calls({{}, number, 0});
+  }
+  for (auto& [name, member] : members_) {
+    member->membership.pump(now, calls_);
+    own_new_calls({{}, 0, member->number});
   }
   send();
   set_alarm(now);
 }
 
-// What waits to be applied, and may be.
-bool Client::has_backlog(const Partition& partition) const {
-  return !partition.unmounting && partition.status == Status::running && !partition.queue.empty();
-}
-
 void Client::pump_partition(Partition& partition, const io::Now& now) {
   partition.submitter.pump(now, calls_);
-  const bool reads = !partition.unmounting && partition.queue_bytes < options_.prefetch_bytes;
+  const bool reads = !partition.unmounting && partition.applier.bytes() < options_.prefetch_bytes;
   if (reads) partition.reader.pump(now, calls_);
-  own_new_calls({partition.group, 0});
+  own_new_calls({partition.group, 0, 0});
   io::Instant next = partition.submitter.deadline();
   if (reads) next = std::min(next, partition.reader.deadline());
-  if (!partition.unmounting && partition.status == Status::retrying)
-    next = std::min(next, partition.retry_at);
+  next = std::min(next, partition.applier.deadline(now));
   // Told, or applied, in a turn of its own: a program may go on at once, for ever.
   const bool gone = partition.unmounting && partition.submits.empty();
-  if (partition.submitter.has_outcomes() || has_backlog(partition) || gone) next = now.monotonic;
+  if (partition.submitter.has_outcomes() || gone) next = now.monotonic;
   deadlines_.erase({partition.deadline, partition.group});
   partition.deadline = next;
   if (next != io::kNever) deadlines_.emplace(next, partition.group);
@@ -595,9 +609,14 @@ void Client::set_alarm(const io::Now& now) {
   }
   for (const Flush& flush : flushes_)
     next = std::min(next, has_ended(flush) ? now.monotonic : flush.deadline);
+  for (const auto& [name, member] : members_) {
+    next = std::min(next, member->membership.deadline(now));
+    if (!member->leaving) continue;
+    next = std::min(next, member->membership.has_left() ? now.monotonic : member->gone_by);
+  }
   const bool ends = submissions_.empty() || (partitions_.empty() && closed_);
   if (closing_ && !closing_unmounts_) next = std::min(next, ends ? now.monotonic : close_at_);
-  if (closing_unmounts_ && partitions_.empty() && closed_) next = now.monotonic;
+  if (closing_unmounts_ && closed() && closed_) next = now.monotonic;
   ports_.clock.wake_at(next);
 }
 

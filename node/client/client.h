@@ -10,20 +10,20 @@
 // - A flush ends well only when every submission from before it has ended, in the way it asked for.
 // - What a lookup calls absent was above a linearizable high-water mark that was read after the lookup began.
 //
-// Order within a turn, for each partition: outcomes, then transactions. Callbacks run on the thread of the host; they may call
-// anything here, but for `execute`, `on_conflict` and `partition_of`, which may call nothing. A std::exception out of `apply`
-// or `dead_letter` counts as a failed application; out of any other callback it is a programmer's error.
+// Order within a turn, for each partition: outcomes, then transactions; then reader groups. Callbacks run on the thread of the
+// host; they may call anything here, but for `execute`, `on_conflict` and `partition_of`, which may call nothing. A
+// std::exception out of `apply` or `dead_letter` counts as a failed application; out of any other callback it is a
+// programmer's error.
 //
 // Bounds: of each partition outstanding_max submissions (until they are applied), bytes of records and of prefetched
-// transactions as in the options, apply_max transactions a turn, one feed call. questions_max questions and flushes. Every
-// submission and question has a deadline, so everything ends, and close() too.
+// transactions as in the options, apply_max transactions a turn, one feed call. Reader groups as in membership.h.
+// questions_max questions and flushes. Every submission and question has a deadline, so everything ends, and close() too.
 //
-// Cost: a turn touches only partitions to which something happened; O(log) in partitions and submissions. Transactions are
-// applied where they lie in the feed's answer: no copy.
+// Cost: a turn touches only partitions to which something happened; O(log) in partitions and submissions; O(shares) for each
+// reader group that this client is a member of. Transactions are applied where they lie in the feed's answer: no copy.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <expected>
 #include <functional>
 #include <map>
@@ -36,6 +36,8 @@
 #include <vector>
 
 #include "io/ports/host.h"
+#include "node/client/applier.h"
+#include "node/client/membership.h"
 #include "node/client/question.h"
 #include "node/client/reader.h"
 #include "node/client/submitter.h"
@@ -44,13 +46,6 @@ namespace reel::client {
 
 // Numbers the submissions of one Client, over all partitions: 1, 2, 3, …
 using SubmissionId = io::Strong<struct SubmissionTag>;
-
-// What became of a committed transaction in the view of the client that submitted it.
-enum class Application : std::uint8_t {
-  applied,
-  skipped,     // by the dead-letter hook, or by resume()
-  unreported,  // the partition was unmounted before its view came so far
-};
 
 struct Submission {
   // Where to. Nothing: ClientOptions::partition_of(key) says.
@@ -76,42 +71,8 @@ enum class NotTaken : std::uint8_t {
 };
 [[nodiscard]] const char* name_of(NotTaken why);
 
-// A transaction whose application failed.
-struct Poison {
-  GroupId partition;
-  const log::Transaction& transaction;
-  std::string why;
-  std::uint32_t failures = 0;  // of this one, in a row
-};
-enum class Verdict : std::uint8_t {
-  retry,  // after a pause that doubles
-  skip,   // the view goes on behind it
-  stop,   // the view stands still until resume()
-};
-
-struct ViewState {
-  enum class Status : std::uint8_t {
-    running,
-    retrying,  // at a poison transaction
-    stopped,   // at a poison transaction, until resume()
-    failed,    // nothing more comes: the feed is damaged, or the cluster refuses to send it
-  };
-  Status status{};
-  TxnId next;        // the first id that is not applied
-  TxnId high_water;  // as far as the feed has told
-  std::string why;   // of the last failure; empty while running
-};
-[[nodiscard]] const char* name_of(ViewState::Status status);
-
-struct MountOptions {
+struct MountOptions : ApplierOptions {
   TxnId from;  // the first id that the application has not applied
-  // Applies one transaction to the view: wholly, or not at all. A failure is one sentence.
-  std::function<std::expected<void, std::string>(GroupId, const log::Transaction&)> apply;
-  // What to do about a transaction whose application failed. Without it: retry apply_attempts_max times, then stop.
-  std::function<Verdict(const Poison&)> dead_letter{};
-  std::uint32_t apply_attempts_max = 5;
-  io::Duration retry_min = io::milliseconds(20);
-  io::Duration retry_max = io::seconds(5);
   // The view's status has become `stopped` or `failed`.
   std::function<void(GroupId, const ViewState&)> on_stopped{};
 };
@@ -147,6 +108,20 @@ class Client final : public io::Host {
   // Lets a stopped view go on: tries its poison transaction again, or skips it. False: it is not stopped.
   bool resume(GroupId partition, Verdict verdict);
 
+  // ---- reader groups
+
+  // Becomes a member, as soon as the cluster hears of it. False: it is one already, or has not left yet.
+  [[nodiscard]] bool join(JoinOptions options);
+  // Applies nothing more, and tells the cluster, so that the others need not wait out its patience. Calls done(true) when the
+  // cluster knows, done(false) after `timeout`: by then it is gone here all the same. False: it is no member.
+  bool leave(const std::string& group, io::Duration timeout, std::function<void(bool)> done = {});
+  // With done_by_hand: the application is done with all before `next` in this share.
+  void done(const std::string& group, GroupId partition, Epoch epoch, TxnId next);
+  // Lets a stopped share go on. False: it is not stopped.
+  bool resume(const std::string& group, GroupId partition, Verdict verdict);
+  // Nothing: it is no member, or has left.
+  [[nodiscard]] const Membership* membership(const std::string& group) const;
+
   // ---- submissions
 
   // Why a submission would not be taken now; nothing: it would.
@@ -176,10 +151,10 @@ class Client final : public io::Host {
 
   // ---- the end
 
-  // Takes no more submissions. When all have been applied, or after `timeout` (then they are cancelled), all partitions are
-  // unmounted and `done` is called. Once.
+  // Takes no more submissions, and leaves its reader groups. When all submissions have been applied, or after `timeout` (then
+  // they are cancelled), all partitions are unmounted and `done` is called. Once.
   void close(io::Duration timeout, std::function<void()> done);
-  bool closed() const { return closing_ && partitions_.empty(); }
+  bool closed() const { return closing_ && partitions_.empty() && members_.empty(); }
 
   // Sends what there is to send and sets the alarm. Call it once after calls from outside of callbacks; within one it does
   // nothing, for the turn ends with it.
@@ -193,28 +168,17 @@ class Client final : public io::Host {
   void on_call_failed(io::CallId call) override;
 
  private:
-  using Status = ViewState::Status;
   // Skips that are remembered, so that an answer which comes late is told the truth about its transaction.
   static constexpr std::size_t kSkipsMax = 1024;
 
-  struct Pending {
-    log::Transaction transaction;  // lies in `memory`
-    Bytes memory;
-  };
   struct Partition {
-    Partition(GroupId id, const SubmitterOptions& submitting, const ReaderOptions& reading, MountOptions with)
-        : group(id), options(std::move(with)), submitter(submitting), reader(reading), next(reading.from) {}
+    Partition(GroupId id, const SubmitterOptions& submitting, const ReaderOptions& reading, Applier view)
+        : group(id), submitter(submitting), reader(reading), applier(std::move(view)) {}
     GroupId group;
-    MountOptions options;
+    std::function<void(GroupId, const ViewState&)> on_stopped;
     Submitter submitter;
     Reader reader;
-    std::deque<Pending> queue;
-    std::uint64_t queue_bytes = 0;
-    TxnId next;
-    Status status = Status::running;
-    std::string why;
-    std::uint32_t failures = 0;                // of the front of the queue
-    io::Instant retry_at;                      // retrying
+    Applier applier;
     std::map<SubmitId, SubmissionId> submits;  // without an outcome
     std::map<TxnId, SubmissionId> unapplied;   // committed
     std::set<TxnId> skips;
@@ -238,10 +202,21 @@ class Client final : public io::Host {
     io::Instant deadline;
     std::function<void(bool)> done;
   };
-  // Who made a call: a partition, or a question.
+  struct Member {
+    Member(std::uint64_t order, const JoinOptions& with, std::vector<NodeId> nodes, MemberId self,
+           std::uint64_t seed)
+        : number(order), membership(with, std::move(nodes), self, seed) {}
+    std::uint64_t number;
+    Membership membership;
+    bool leaving = false;
+    io::Instant gone_by = io::kNever;
+    std::vector<std::function<void(bool)>> left;
+  };
+  // Who made a call: a partition, a question, or a member of a reader group.
   struct Owner {
     GroupId partition;
     std::uint64_t question = 0;
+    std::uint64_t member = 0;
   };
 
   Partition* find(GroupId partition);
@@ -252,14 +227,10 @@ class Client final : public io::Host {
   void turn();
   void settle(Partition& partition, const io::Now& now);
   void tell(Partition& partition, const SubmitOutcome& outcome);
-  void take_in(Partition& partition);
   void apply_some(Partition& partition, const io::Now& now);
-  std::expected<void, std::string> apply(Partition& partition, const log::Transaction& transaction);
-  void poisoned(Partition& partition, std::string why, const io::Now& now);
-  Verdict verdict_on(Partition& partition, const Poison& poison);
-  void stop(Partition& partition, Status status, std::string why);
-  // The front of the queue is done with.
-  void pass(Partition& partition, Application how);
+  void pass(Partition& partition, const Applier::Passed& passed);
+  void tell_news(Partition& partition);
+  ViewState view_of(const Partition& partition) const;
   void end(SubmissionId submission, Application how);
   void settle_questions(const io::Now& now);
   void settle_flushes(const io::Now& now);
@@ -267,10 +238,12 @@ class Client final : public io::Host {
   void settle_closing(const io::Now& now);
   void start_unmounting(Partition& partition, const io::Now& now);
   void reap();
+  void settle_members(const io::Now& now);
+  void start_leaving(Member& member, io::Instant gone_by);
+  Member* find_member(std::uint64_t number);
 
   // ---- sending
   void pump_partition(Partition& partition, const io::Now& now);
-  bool has_backlog(const Partition& partition) const;
   void own_new_calls(const Owner& owner);
   void send();
   void set_alarm(const io::Now& now);
@@ -288,6 +261,8 @@ class Client final : public io::Host {
   std::map<io::CallId, Owner> owners_;
   std::map<GroupId, std::unique_ptr<Partition>> partitions_;
   std::uint64_t mounts_ = 0;
+  std::map<std::string, std::unique_ptr<Member>> members_;  // by the reader group's name
+  std::uint64_t joins_ = 0;
   std::set<GroupId> touched_;
   std::set<std::pair<io::Instant, GroupId>> deadlines_;
 

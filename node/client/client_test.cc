@@ -152,6 +152,48 @@ struct Bench {
     result.entries = {entry_of(id, {9, 9}, Sequence(id.value + 1), text)};
     reply(take<FeedCall>(group), result);
   }
+  // ---- as a member of the reader group "g"
+  void join(bool by_hand = false) {
+    JoinOptions options;
+    options.name = "g";
+    options.patience = io::seconds(3);
+    options.done_by_hand = by_hand;
+    options.apply = [this](GroupId partition, const log::Transaction& transaction) {
+      return apply(partition, transaction);
+    };
+    options.apply_attempts_max = 2;
+    options.on_share = [this](const ShareChange& change) {
+      events.push_back((change.gained ? "gained " : "lost ") + std::to_string(change.group.value));
+    };
+    options.on_stopped = [this](GroupId partition, const ViewState&) { stopped.push_back(partition); };
+    options.on_failed = [this](const std::string& why) { events.push_back("failed " + why); };
+    EXPECT_TRUE(client.join(options));
+    client.pump();
+  }
+  std::optional<OutgoingCall> take_report() {
+    for (auto at = cluster.calls.begin(); at != cluster.calls.end(); ++at) {
+      if (!std::holds_alternative<ReaderGroupCall>(at->body)) continue;
+      OutgoingCall taken = std::move(*at);
+      cluster.calls.erase(at);
+      return taken;
+    }
+    return std::nullopt;
+  }
+  // The coordinator answers the report that is on its way.
+  ReaderGroupCall assign(std::vector<ReaderShare> shares) {
+    const auto report = take_report();
+    EXPECT_TRUE(report.has_value());
+    if (!report) return {};
+    const ReaderGroupCall said = std::get<ReaderGroupCall>(report->body);
+    reply(report, ReaderGroupResult{1, 3, std::move(shares)});
+    settle();
+    return said;
+  }
+  // What the member has told the coordinator by the next report.
+  ReaderGroupCall next_report(std::vector<ReaderShare> shares) {
+    pass(io::seconds(1));
+    return assign(std::move(shares));
+  }
   // Lets time pass, alarm by alarm.
   void pass(io::Duration span) {
     const io::Instant end = clock.time + span;
@@ -452,6 +494,186 @@ TEST(Client, SubmissionsCountUntilTheyAreApplied) {
   bench.feed(TxnId(0), "own");
   bench.settle();
   EXPECT_FALSE(bench.client.refusal(kFirst).has_value());
+}
+
+// ---- reader groups
+
+constexpr Epoch kEpoch{1};
+
+// A position that moves before the application has a transaction would lose it with the member.
+TEST(ClientMember, AppliesItsSharesAndReportsWhatIsApplied) {
+  Bench bench;
+  bench.join();
+  EXPECT_EQ(bench.assign({{kFirst, kEpoch, TxnId(5)}, {kSecond, kEpoch, TxnId(0)}}).verb,
+            ReaderGroupCall::Verb::join);
+  bench.feed(TxnId(5), "x");
+  bench.feed(TxnId(0), "y", kSecond);
+  bench.settle();
+  EXPECT_EQ(bench.events, (Events{"gained 1", "gained 2", "apply 1/5", "apply 2/0"}));
+  const auto report = bench.next_report({{kFirst, kEpoch, TxnId(6)}, {kSecond, kEpoch, TxnId(1)}});
+  ASSERT_EQ(report.progress.size(), 2u);
+  EXPECT_EQ(report.progress[0], (ReaderProgress{kFirst, kEpoch, TxnId(6), false}));
+  EXPECT_EQ(report.progress[1], (ReaderProgress{kSecond, kEpoch, TxnId(1), false}));
+  EXPECT_EQ(bench.client.membership("g")->shares().at(0).kept, TxnId(6));
+}
+
+// An application that finishes its work later would lose it, were "applied" taken for "done".
+TEST(ClientMember, ReportsWhatIsDoneByHandAlone) {
+  Bench bench;
+  bench.join(true);
+  bench.assign({{kFirst, kEpoch, TxnId(0)}});
+  bench.feed(TxnId(0), "x");
+  bench.settle();
+  EXPECT_TRUE(bench.next_report({{kFirst, kEpoch, TxnId(0)}}).progress.empty());
+  bench.client.done("g", kFirst, kEpoch, TxnId(2));  // it has not been handed over: ignored
+  EXPECT_TRUE(bench.next_report({{kFirst, kEpoch, TxnId(0)}}).progress.empty());
+  bench.client.done("g", kFirst, kEpoch, TxnId(1));
+  bench.client.pump();
+  const auto report = bench.next_report({{kFirst, kEpoch, TxnId(1)}});
+  ASSERT_EQ(report.progress.size(), 1u);
+  EXPECT_EQ(report.progress[0].next, TxnId(1));
+}
+
+// "Done" from within the application itself would be lost; and must not count when that fails after all.
+TEST(ClientMember, TakesTheWordOfTheApplicationWhileItApplies) {
+  Bench bench;
+  JoinOptions options;
+  options.name = "g";
+  options.done_by_hand = true;
+  options.patience = io::seconds(3);
+  options.apply = [&](GroupId group,
+                      const log::Transaction& transaction) -> std::expected<void, std::string> {
+    bench.client.done("g", group, kEpoch, transaction.id + 1);
+    return bench.apply(group, transaction);
+  };
+  EXPECT_TRUE(bench.client.join(options));
+  bench.client.pump();
+  bench.assign({{kFirst, kEpoch, TxnId(0)}});
+  bench.feed(TxnId(0), "x");
+  bench.feed(TxnId(1), "poison");
+  bench.pass(io::milliseconds(500));
+  const auto report = bench.next_report({{kFirst, kEpoch, TxnId(1), true}});
+  ASSERT_EQ(report.progress.size(), 1u);
+  EXPECT_EQ(report.progress[0].next, TxnId(1));
+  EXPECT_EQ(bench.assign({}).progress.at(0), (ReaderProgress{kFirst, kEpoch, TxnId(1), true}));
+}
+
+// Whoever waits for a share would wait for ever behind poison; and what is not applied must be the next one's.
+TEST(ClientMember, GivesBackWhatItHasNotApplied) {
+  Bench bench;
+  bench.join();
+  bench.assign({{kFirst, kEpoch, TxnId(0)}});
+  FeedResult result;
+  result.high_water = TxnId(3);
+  result.entries = {entry_of(TxnId(0), {9, 9}, Sequence(1), "x"),
+                    entry_of(TxnId(1), {9, 9}, Sequence(2), "poison"),
+                    entry_of(TxnId(2), {9, 9}, Sequence(3), "z")};
+  bench.reply(bench.take<FeedCall>(), result);
+  bench.pass(io::milliseconds(500));
+  EXPECT_EQ(bench.stopped, std::vector<GroupId>{kFirst});
+  EXPECT_EQ(bench.client.membership("g")->shares().at(0).status, ViewStatus::stopped);
+  bench.next_report({{kFirst, kEpoch, TxnId(1), true}});
+  const auto report = bench.assign({});
+  ASSERT_EQ(report.progress.size(), 1u);
+  EXPECT_EQ(report.progress[0], (ReaderProgress{kFirst, kEpoch, TxnId(1), true}));
+  EXPECT_EQ(bench.events, (Events{"gained 1", "apply 1/0", "lost 1"}));
+  EXPECT_TRUE(bench.client.membership("g")->shares().empty());
+}
+
+// When whoever waited is gone, what was given back must be read again, or it is skipped by everybody.
+TEST(ClientMember, ReadsOnFromWhatItGaveBack) {
+  Bench bench;
+  bench.join();
+  bench.assign({{kFirst, kEpoch, TxnId(0)}});
+  bench.feed(TxnId(0), "poison");
+  bench.pass(io::milliseconds(500));
+  bench.next_report({{kFirst, kEpoch, TxnId(0), true}});
+  bench.poisonous = false;
+  bench.assign({{kFirst, kEpoch, TxnId(0), false}});
+  const auto feed = bench.take<FeedCall>();
+  ASSERT_TRUE(feed.has_value());
+  EXPECT_EQ(std::get<FeedCall>(feed->body).from, TxnId(0));
+}
+
+// A stopped share must go on when the application says so, and its skip must count as done.
+TEST(ClientMember, SkipsPoisonByTheApplicationsWord) {
+  Bench bench;
+  bench.join();
+  bench.assign({{kFirst, kEpoch, TxnId(0)}});
+  bench.feed(TxnId(0), "poison");
+  bench.pass(io::milliseconds(500));
+  EXPECT_FALSE(bench.client.resume("g", kSecond, Verdict::skip));
+  EXPECT_TRUE(bench.client.resume("g", kFirst, Verdict::skip));
+  bench.client.pump();
+  const auto report = bench.next_report({{kFirst, kEpoch, TxnId(1)}});
+  ASSERT_EQ(report.progress.size(), 1u);
+  EXPECT_EQ(report.progress[0].next, TxnId(1));
+}
+
+// An answer that waits for room must be taken when there is room, not at the next alarm.
+TEST(ClientMember, TakesWhatWaitedAsSoonAsThereIsRoom) {
+  ClientOptions options = Bench::options();
+  options.apply_max = 1;
+  Bench bench(options);
+  bench.join();
+  bench.assign({{kFirst, kEpoch, TxnId(0)}});
+  FeedResult result;
+  result.high_water = TxnId(3);
+  result.entries = {entry_of(TxnId(0), {9, 9}, Sequence(1), "x"),
+                    entry_of(TxnId(1), {9, 9}, Sequence(2), "y")};
+  bench.reply(bench.take<FeedCall>(), result);
+  bench.feed(TxnId(2), "z");
+  EXPECT_EQ(bench.events.size(), 3u);
+  bench.settle();
+  EXPECT_EQ(bench.events, (Events{"gained 1", "apply 1/0", "apply 1/1", "apply 1/2"}));
+}
+
+// The others would wait out the patience of one that is gone; and a cluster that is gone must not hold up the end.
+TEST(ClientMember, LeavesWithAWordAndWithoutOne) {
+  Bench bench;
+  bench.join();
+  bench.assign({{kFirst, kEpoch, TxnId(0)}});
+  bench.feed(TxnId(0), "x");
+  bench.settle();
+  std::vector<bool> left;
+  EXPECT_TRUE(bench.client.leave("g", io::seconds(5), [&](bool known) { left.push_back(known); }));
+  bench.client.pump();
+  EXPECT_EQ(bench.assign({}).verb, ReaderGroupCall::Verb::leave);
+  EXPECT_EQ(left, std::vector<bool>{true});
+  EXPECT_EQ(bench.client.membership("g"), nullptr);
+  bench.join();
+  EXPECT_TRUE(bench.client.leave("g", io::seconds(5), [&](bool known) { left.push_back(known); }));
+  bench.client.pump();
+  bench.pass(io::seconds(6));
+  EXPECT_EQ(left, (std::vector<bool>{true, false}));
+  EXPECT_EQ(bench.client.membership("g"), nullptr);
+}
+
+// An application must hear that it will never get anything; a member that is refused must not ask for ever.
+TEST(ClientMember, TellsOnceThatItIsRefused) {
+  Bench bench;
+  bench.join();
+  CallError error;
+  error.code = ErrorCode::unauthorized;
+  error.text = "no rights";
+  bench.reply(bench.take_report(), error);
+  bench.pass(io::seconds(10));
+  EXPECT_EQ(bench.events, Events{"failed no rights"});
+  EXPECT_FALSE(bench.take_report().has_value());
+}
+
+// close() must not wait for a cluster that does not answer a member's leaving, beyond its time.
+TEST(ClientMember, IsGoneWhenItsClientIsClosed) {
+  Bench bench;
+  bench.join();
+  bench.assign({{kFirst, kEpoch, TxnId(0)}});
+  bool closed = false;
+  bench.client.close(io::seconds(2), [&] { closed = true; });
+  bench.client.pump();
+  EXPECT_FALSE(closed);
+  bench.pass(io::seconds(3));
+  EXPECT_TRUE(closed);
+  EXPECT_TRUE(bench.client.closed());
 }
 
 }  // namespace

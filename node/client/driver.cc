@@ -14,10 +14,6 @@ Reader& Driver::open_reader(const ReaderOptions& options) {
 
 Submitter& Driver::open_submitter(const SubmitterOptions& options) { return submitter_.emplace(options); }
 
-GroupReader& Driver::open_group_reader(const GroupReaderOptions& options) {
-  return group_reader_.emplace(options);
-}
-
 io::CallId Driver::call(NodeId to, ClientCall body) { return calls_.make(to, std::move(body)); }
 
 void Driver::on_wake() {
@@ -38,7 +34,6 @@ void Driver::on_reply(io::CallId call, io::Parcel body) {
     if (taken) break;
     taken = reader->on_reply(call, reply, now, calls_);
   }
-  taken = taken || (group_reader_ && group_reader_->on_reply(call, reply, now, calls_));
   if (!taken) on_other_reply(call, &reply);
   settle();
 }
@@ -51,7 +46,6 @@ void Driver::on_call_failed(io::CallId call) {
     if (taken) break;
     taken = reader->on_failed(call, now, calls_);
   }
-  taken = taken || (group_reader_ && group_reader_->on_failed(call, now, calls_));
   if (!taken) on_other_reply(call, nullptr);
   settle();
 }
@@ -69,12 +63,6 @@ void Driver::settle() {
   for (std::size_t i = 0; i < readers_.size(); ++i) {
     readers_[i]->drain([this](const log::Transaction& transaction) { on_transaction(transaction); });
   }
-  if (group_reader_) {
-    for (const ShareChange& change : group_reader_->take_changes()) on_share(change);
-    group_reader_->drain([this](GroupId group, Epoch epoch, const log::Transaction& transaction) {
-      on_group_transaction(group, epoch, transaction);
-    });
-  }
   on_progress();
   flush();
 }
@@ -84,7 +72,6 @@ void Driver::flush() {
   if (appender_) appender_->pump(now, calls_);
   if (submitter_) submitter_->pump(now, calls_);
   for (auto& reader : readers_) reader->pump(now, calls_);
-  if (group_reader_) group_reader_->pump(now, calls_);
   std::vector<OutgoingCall> calls;
   calls.swap(calls_.calls());
   std::vector<io::CallId> cancels;
@@ -100,7 +87,6 @@ void Driver::flush() {
     next = std::min(next, submitter_->has_outcomes() ? now.monotonic : submitter_->deadline());
   }
   for (const auto& reader : readers_) next = std::min(next, reader->deadline());
-  if (group_reader_) next = std::min(next, group_reader_->deadline());
   ports_.clock.wake_at(next);
 }
 

@@ -1,4 +1,4 @@
-// client::Driver: connects a client program's Appender, Submitter, Readers and GroupReader to the ports of a world, real or simulated.
+// client::Driver: connects a client program's Appender, Submitter and Readers to the ports of a world, real or simulated.
 // The program derives from it, overrides what it wants to hear, and calls flush() after it has submitted something. In one
 // turn it hears outcomes first, then transactions (and tells its Submitter what it applied), then on_progress().
 #pragma once
@@ -9,7 +9,6 @@
 
 #include "io/ports/host.h"
 #include "node/client/appender.h"
-#include "node/client/group_reader.h"
 #include "node/client/reader.h"
 #include "node/client/submitter.h"
 
@@ -22,16 +21,12 @@ class Driver : public io::Host {
   Appender& open_appender(const AppenderOptions& options);
   Reader& open_reader(const ReaderOptions& options);
   Submitter& open_submitter(const SubmitterOptions& options);
-  GroupReader& open_group_reader(const GroupReaderOptions& options);
 
   // ---- for the program
   virtual void on_committed(const std::vector<CommittedRun>&) {}
   virtual void on_refused(const std::vector<Refusal>&) {}  // by the lock rule, or burned
   virtual void on_submitted(const SubmitOutcome&) {}       // of the submitter; once for each submit
   virtual void on_transaction(const log::Transaction&) {}  // of any reader, in its order
-  // Of the group reader: partitions that it gained or lost, then transactions.
-  virtual void on_share(const ShareChange&) {}
-  virtual void on_group_transaction(GroupId, Epoch, const log::Transaction&) {}
   virtual void on_progress() {}  // after each turn: failures, room to submit, being caught up
   // An answer to a call that the program made itself with call().
   virtual void on_other_reply(io::CallId, const ClientReply*) {}  // nullptr: the call failed
@@ -54,7 +49,6 @@ class Driver : public io::Host {
   Appender* appender() { return appender_ ? &*appender_ : nullptr; }
   Submitter* submitter() { return submitter_ ? &*submitter_ : nullptr; }
   std::vector<std::unique_ptr<Reader>>& readers() { return readers_; }
-  GroupReader* group_reader() { return group_reader_ ? &*group_reader_ : nullptr; }
 
  private:
   void settle();
@@ -65,7 +59,6 @@ class Driver : public io::Host {
   std::optional<Appender> appender_;
   std::optional<Submitter> submitter_;
   std::vector<std::unique_ptr<Reader>> readers_;
-  std::optional<GroupReader> group_reader_;
   AppendResult outcomes_;
   io::Instant alarm_ = io::kNever;
 };

@@ -86,6 +86,24 @@ void GroupReader::done(GroupId group, Epoch epoch, TxnId next) {
   progress_since_ = std::min(progress_since_, now_);
 }
 
+bool GroupReader::revoked(GroupId group, Epoch epoch) const {
+  const auto it = shares_.find(group);
+  return it == shares_.end() || it->second.epoch != epoch || it->second.revoked;
+}
+
+void GroupReader::give_back(GroupId group, Epoch epoch, TxnId next) {
+  REEL_ASSERT(revoked(group, epoch) || state_ == State::leaving || state_ == State::left);
+  const auto it = shares_.find(group);
+  if (it == shares_.end() || it->second.epoch != epoch) return;
+  REEL_ASSERT(next >= it->second.done && next <= it->second.handed);
+  it->second.handed = next;
+}
+
+bool GroupReader::has_news(GroupId group) const {
+  const auto it = shares_.find(group);
+  return it != shares_.end() && it->second.reader != nullptr && it->second.reader->has_news();
+}
+
 std::optional<TxnId> GroupReader::kept(GroupId group, Epoch epoch) const {
   const auto it = shares_.find(group);
   if (it == shares_.end() || it->second.epoch != epoch) return std::nullopt;

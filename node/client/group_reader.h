@@ -68,23 +68,38 @@ class GroupReader {
 
   // What changed since the last time, in order. To be taken before drain().
   std::vector<ShareChange> take_changes() { return std::exchange(changes_, {}); }
-  // Hands over what has come: visit(GroupId, Epoch, const log::Transaction&). A visit must not call the GroupReader but for
-  // done().
-  template <class Visit>
-  void drain(Visit&& visit) {
+  // Hands over what has come, of the shares for which wants(GroupId, Epoch) says so: visit(GroupId, Epoch, const
+  // log::Transaction&, const Bytes& that it lies in). A visit must not call the GroupReader but for done().
+  template <class Wants, class Visit>
+  void drain(Wants&& wants, Visit&& visit) {
     for (auto& entry : shares_) {
       const GroupId id = entry.first;
       Share* share = &entry.second;
-      if (share->reader == nullptr) continue;
-      share->reader->drain([&visit, id, share](const log::Transaction& transaction) {
+      if (share->reader == nullptr || !wants(id, share->epoch)) continue;
+      share->reader->drain([&visit, id, share](const log::Transaction& transaction, const Bytes& memory) {
         share->handed = transaction.id + 1;
-        visit(id, share->epoch, transaction);
+        visit(id, share->epoch, transaction, memory);
       });
     }
+  }
+  // Of all shares: visit(GroupId, Epoch, const log::Transaction&).
+  template <class Visit>
+  void drain(Visit&& visit) {
+    drain([](GroupId, Epoch) { return true; },
+          [&visit](GroupId group, Epoch epoch, const log::Transaction& transaction, const Bytes&) {
+            visit(group, epoch, transaction);
+          });
   }
   // The application is done with all before `next`. Of a share that is lost, or with what was not handed over, it is
   // ignored.
   void done(GroupId group, Epoch epoch, TxnId next);
+  // Others wait for this share, or it is no share of this member: nothing more of it comes.
+  [[nodiscard]] bool revoked(GroupId group, Epoch epoch) const;
+  // The application forgets what it was handed from `next` on: whoever has the share next is handed it again. Requires
+  // revoked(), or leave(); and that it is not done with it.
+  void give_back(GroupId group, Epoch epoch, TxnId next);
+  // Something of this share has come and is not handed over.
+  [[nodiscard]] bool has_news(GroupId group) const;
   // Reports, leaves, and reads no more. has_left() when the cluster knows.
   void leave();
   bool has_left() const { return state_ == State::left; }

@@ -70,6 +70,8 @@ class Reader {
     if (!failure_) next_ = std::max(next_, std::exchange(looked_at_, TxnId()));
   }
 
+  // Something came that drain() has not handed over.
+  bool has_news() const { return !entries_.empty() || !matches_.empty() || looked_at_ > next_; }
   // All before it was handed over, or does not match; the next id that drain() may hand over.
   TxnId next() const { return next_; }
   TxnId high_water() const { return high_water_; }  // as of the last answer
@@ -89,8 +91,6 @@ class Reader {
       visit(transaction);
     }
   }
-  // Something came that drain() has not handed over.
-  bool has_news() const { return !entries_.empty() || !matches_.empty() || looked_at_ > next_; }
   void take(const FeedResult& result);
   // Why no correct node sends this; nothing if one may.
   std::optional<std::string> fault_of(const FeedResult& result) const;

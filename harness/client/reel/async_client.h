@@ -37,6 +37,18 @@ class AsyncClient {
   // Lets a stopped view go on; false if it is not stopped.
   bool resume(std::uint32_t partition, Verdict verdict);
 
+  // Becomes a member of a reader group as soon as the cluster hears of it.
+  [[nodiscard]] std::expected<void, Error> join(ReaderGroup group);
+  // Applies nothing more, and says so, so that others need not wait out this member's patience. True when the cluster knows;
+  // false after `timeout`, or if it was no member: gone it is all the same.
+  [[nodiscard]] kj::Promise<bool> leave(const std::string& group, std::chrono::milliseconds timeout);
+  // With done_by_hand: all before `next` in this share is done. Of a share that is lost it means nothing.
+  void done(const std::string& group, const Share& share, std::uint64_t next);
+  // Lets a stopped share go on; false if it is not stopped.
+  bool resume(const std::string& group, std::uint32_t partition, Verdict verdict);
+  // Of this member; by partition. Nothing: it is no member.
+  [[nodiscard]] std::optional<std::vector<Share>> shares(const std::string& group) const;
+
   struct Submitted {
     std::uint64_t number = 0;  // for cancel()
     kj::Promise<Outcome> outcome;

@@ -7,8 +7,8 @@
 //   if (pending.wait().committed()) …
 //
 // Threads: every function may be called from any thread. All callbacks (execute, apply, on_…) run one after the other on the
-// client's own thread, so what only they touch needs no lock. From within a callback submit(), cancel(), view() and resume()
-// may be called; whatever waits may not, and is a programmer's error that ends the process. An exception out of a callback
+// client's own thread, so what only they touch needs no lock. From within a callback submit(), cancel(), view(), resume(),
+// join(), done() and shares() may be called; whatever waits may not, and is a programmer's error that ends the process. An exception out of a callback
 // other than `apply` and `dead_letter` ends it too.
 //
 // Everything ends: submissions at their deadline (and some seconds to find out what became of them), questions at theirs.
@@ -61,6 +61,19 @@ class Client {
   bool resume(std::uint32_t partition, Verdict verdict);
   // Waits until the view holds everything that is committed now, by whomever; false after `timeout`, or if it stopped.
   [[nodiscard]] bool catch_up(std::uint32_t partition, std::chrono::milliseconds timeout);
+
+  // Becomes a member of a reader group as soon as the cluster hears of it; its callbacks run on the client's thread.
+  [[nodiscard]] std::expected<void, Error> join(const ReaderGroup& group);
+  // Applies nothing more, and says so, so that others need not wait out this member's patience. True when the cluster knows;
+  // false after `timeout`, or if it was no member: gone it is all the same.
+  bool leave(const std::string& group, std::chrono::milliseconds timeout);
+  // With done_by_hand: all before `next` in this share is done. Of a share that is lost it means nothing. Does not wait; may be
+  // called within a callback.
+  void done(const std::string& group, const Share& share, std::uint64_t next);
+  // Lets a stopped share go on; false if it is not stopped.
+  bool resume(const std::string& group, std::uint32_t partition, Verdict verdict);
+  // Of this member; by partition. Nothing: it is no member.
+  [[nodiscard]] std::optional<std::vector<Share>> shares(const std::string& group) const;
 
   // Waits for room if there is none, for as long as the transaction's own timeout; within a callback it does not wait, and
   // ends as `failed`.

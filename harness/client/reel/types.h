@@ -27,11 +27,11 @@ struct Error {
     unreachable,        // nobody answers, or not in time
     unauthorized,       // the cluster does not know this token, or it has not the rights
     no_such_partition,  // the cluster has none with this number
-    not_mounted,        // by this client
-    mounted_already,
-    no_room,  // too much is outstanding
-    closed,   // this client, or it is being closed
-    refused,  // by the cluster, for another reason
+    not_mounted,        // by this client; or it is no member of this reader group
+    mounted_already,    // or it is a member of this reader group already, or has not left it yet
+    no_room,            // too much is outstanding
+    closed,             // this client, or it is being closed
+    refused,            // by the cluster, for another reason
     wrong_use,
   };
   Code code{};
@@ -174,6 +174,41 @@ struct Mount {
   std::uint32_t apply_attempts_max = 5;
   // The view is stopped, or failed: nothing more is applied.
   std::function<void(const ViewState&)> on_stopped{};
+};
+
+// A partition that a reader group gave to one of its members.
+struct Share {
+  std::uint32_t partition = 0;
+  std::uint64_t epoch = 0;  // which time it was given to somebody
+  std::uint64_t next = 0;   // gained: where it begins. Later: the first id that is not applied
+  // As of the last answer of the cluster: the group's position. Whoever has the share next begins there.
+  std::uint64_t kept = 0;
+  ViewState::Status status{};
+  std::string why{};  // empty while running
+};
+
+// A named group of readers, to whose members the cluster gives its partitions, each to one of them at a time. It keeps the
+// group's position in each: what is done is never given out again, what is not is given out again by whoever is next. So
+// each transaction is applied at least once, by somebody.
+struct ReaderGroup {
+  std::string name;  // 1 to 128 letters, digits, '.', '_', '-', ':' or '/'
+  // Applies one transaction; each partition's one after the other, in order.
+  std::function<std::expected<void, std::string>(const CommittedTransaction&)> apply;
+  // Without it: retry apply_attempts_max times, then stop.
+  std::function<Verdict(const DeadLetter&)> dead_letter{};
+  std::uint32_t apply_attempts_max = 5;
+  // False: what is applied, or skipped, is done. True: the application says so, with done().
+  bool done_by_hand = false;
+  std::function<void(const Share&)> on_gained{};
+  std::function<void(const Share&)> on_lost{};
+  // A share stands still, until resume() or until it is lost.
+  std::function<void(const ViewState&)> on_stopped{};
+  // The cluster refuses this member, or sends it damage: it gets nothing more. Once.
+  std::function<void(const Error&)> on_failed{};
+  // A member that the cluster does not hear of for so long loses its shares; it notices by itself. 100 ms to an hour.
+  std::chrono::milliseconds patience{10'000};
+  std::chrono::milliseconds report_delay{1'000};  // from progress to when the cluster hears of it
+  std::uint64_t prefetch_bytes = 16u << 20;       // of all its shares: fetched, and not applied yet
 };
 
 struct Found {
