@@ -142,11 +142,11 @@ bool Loop::run_until(const std::function<bool()>& done, io::Duration limit) {
     // One round of what there is to do. Until nothing is left, as poll() goes, could be for ever: a process that is never
     // idle would not see that the condition holds.
     sleep(io::Duration{0});
-    const bool stopped = std::exchange(stopping_, false);
     const bool well = done();
-    if (well || stopped) {
+    if (well || stopping_) {
       // What belongs to the same turn of things, a connection that ends with its last call, is seen through.
       for (int round = 0; round < kRoundsToSettle; ++round) sleep(io::Duration{0});
+      stopping_ = false;
       return well;
     }
     const std::int64_t left_ns = end_ns - boottime_ns();

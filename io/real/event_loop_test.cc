@@ -104,6 +104,20 @@ TEST(Loop, HearsStopSignals) {
   EXPECT_EQ(heard, (std::vector<int>{SIGTERM, SIGINT}));
 }
 
+// A benchmark that waits for its end could go on for its ten minutes after Ctrl-C, or the next one not begin.
+TEST(Loop, StopsWaitingWhenItIsStopped) {
+  Loop loop;
+  loop.defer([&] { loop.stop(); });
+  EXPECT_FALSE(loop.run_until([] { return false; }, io::seconds(3600)));
+  loop.defer([&] { loop.stop(); });
+  EXPECT_TRUE(loop.run_until([] { return true; }, io::seconds(3600)));
+  EXPECT_FALSE(loop.run_until([] { return false; }, io::milliseconds(20)));
+  int rounds = 0;
+  EXPECT_TRUE(loop.run_until([&] { return ++rounds > 3; }, io::seconds(5)));
+  loop.stop();
+  loop.run();
+}
+
 // A descriptor's second edge could be missed.
 TEST(Loop, WatchesADescriptorAgainAndAgain) {
   Loop loop;

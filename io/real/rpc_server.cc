@@ -532,6 +532,7 @@ void RpcServer::taskFailed(kj::Exception&& exception) {
 void RpcServer::admit(Inbound& inbound, bool client) {
   ++transport_.counters().logins;
   inbound.connection.stream().authenticate(client ? options_.frame_bytes_max : kFrameBytesMax);
+  inbound.connection.stream().take_turns(client);
   if (client && !std::exchange(inbound.client, true)) ++clients_;
   if (inbound.known) return;
   inbound.known = true;

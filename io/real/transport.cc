@@ -98,6 +98,42 @@ void Transport::forget(Outlet& outlet) {
   std::replace(flushing_.begin(), flushing_.end(), &outlet, static_cast<Outlet*>(nullptr));
 }
 
+void Transport::count_taken(std::uint64_t bytes) {
+  turn_bytes_ += bytes;
+  if (turn_bytes_ >= kTurnBytesMax) await_turn();
+  let_in();
+}
+
+kj::Promise<void> Transport::next_turn() {
+  auto place = kj::newPromiseAndFulfiller<void>();
+  waiting_.push_back(kj::mv(place.fulfiller));
+  await_turn();
+  return kj::mv(place.promise);
+}
+
+// A timer rings when nothing is left to do, and the loop has looked at its sockets.
+void Transport::await_turn() {
+  if (std::exchange(turn_awaited_, true)) return;
+  turn_ = timer().afterDelay(0 * kj::NANOSECONDS).then([this] { begin_turn(); }).eagerlyEvaluate(nullptr);
+}
+
+void Transport::begin_turn() {
+  turn_bytes_ = 0;
+  done_turn_ = kj::mv(turn_);  // it runs now
+  turn_awaited_ = false;
+  let_in();
+  if (!waiting_.empty()) await_turn();
+}
+
+// One after the other: whoever is let in may have nothing yet.
+void Transport::let_in() {
+  while (!waiting_.empty() && !waiting_.front()->isWaiting()) waiting_.pop_front();  // their connections ended
+  if (waiting_.empty() || turn_bytes_ >= kTurnBytesMax) return;
+  auto first = kj::mv(waiting_.front());
+  waiting_.pop_front();
+  first->fulfill();
+}
+
 void Transport::flush() {
   REEL_CHECK(flushing_.empty());
   flushing_.swap(marked_);
@@ -164,7 +200,17 @@ FrameStream::~FrameStream() noexcept { transport_.forget(*this); }
 
 FrameStream::Read FrameStream::tryReadMessage(kj::ArrayPtr<kj::AutoCloseFd>, capnp::ReaderOptions options,
                                               kj::ArrayPtr<capnp::word>) {
-  return next(options);
+  if (!takes_turns_) return next(options);
+  if (!transport_.turn_is_full()) return next_in_turn(options);
+  return transport_.next_turn().then([this, options] { return next_in_turn(options); });
+}
+
+FrameStream::Read FrameStream::next_in_turn(capnp::ReaderOptions options) {
+  const std::uint64_t before = taken_;
+  return next(options).then([this, before](kj::Maybe<capnp::MessageReaderAndFds>&& message) {
+    transport_.count_taken(taken_ - before);
+    return kj::mv(message);
+  });
 }
 
 void FrameStream::authenticate(std::uint64_t frame_bytes_max) {

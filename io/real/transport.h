@@ -4,6 +4,11 @@
 // messages of a turn and writes them at its end (Outlet), and it reads as much as there is and then cuts it
 // into messages.
 //
+// A turn ends when nothing is left to do; only then are messages sent, and only then does the loop learn what else has
+// arrived. Callers who send more than can be worked off would make turns as long as they like, and a node that neither
+// hears its peers nor sends its heartbeats loses its lead. So a turn takes at most kTurnBytesMax of messages from callers,
+// and one more each; the others have theirs in the next ones, in the order in which they came. Peers are not counted.
+//
 // Bytes from strangers: the header of each message is checked before memory is taken for it. Until
 // authenticate() a stream accepts kStrangerBytesMax in all, and keeps a buffer of 4 KiB.
 #pragma once
@@ -12,6 +17,7 @@
 #include <kj/async-io.h>
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -30,6 +36,8 @@ inline constexpr std::uint64_t kStrangerBytesMax = 64u << 10;
 inline constexpr std::uint64_t kFrameBytesMax = 16u << 20;
 // Flow control: bytes on their way over one connection that the other end has not taken.
 inline constexpr std::uint64_t kWindowBytes = 4u << 20;
+// Of callers' messages in one turn: some milliseconds of work.
+inline constexpr std::uint64_t kTurnBytesMax = 1u << 20;
 
 // What the transport needs of the loop that it runs on; a simulation has another loop.
 class Reactor {
@@ -128,6 +136,13 @@ class Transport final : private Flusher {
   // Before a marked outlet dies.
   void forget(Outlet& outlet);
 
+  // A caller's message was taken.
+  void count_taken(std::uint64_t bytes);
+  // This turn has taken enough of callers.
+  bool turn_is_full() const { return !waiting_.empty() || turn_bytes_ >= kTurnBytesMax; }
+  // Ready when it is the caller's turn, a later one than this.
+  kj::Promise<void> next_turn();
+
   kj::Timer& timer() { return reactor_.timer(); }
   void note_activity() { reactor_.note_activity(); }
   void notice(const std::string& line) {
@@ -137,12 +152,20 @@ class Transport final : private Flusher {
 
  private:
   void flush() override;
+  void await_turn();
+  void begin_turn();
+  void let_in();
 
   Reactor& reactor_;
   Notice notice_;
   TransportCounters counters_;
   std::vector<Outlet*> marked_;
   std::vector<Outlet*> flushing_;
+  std::uint64_t turn_bytes_ = 0;
+  std::deque<kj::Own<kj::PromiseFulfiller<void>>> waiting_;
+  bool turn_awaited_ = false;
+  kj::Promise<void> turn_ = nullptr;
+  kj::Promise<void> done_turn_ = nullptr;  // may be the one that runs
 };
 
 // The received messages that somebody still reads, and the way to keep a payload of one of them beyond that.
@@ -164,6 +187,8 @@ class FrameStream final : public capnp::MessageStream, private Outlet {
   FrameStream(Transport& transport, kj::Own<kj::AsyncIoStream> inner, bool trusted);
   ~FrameStream() noexcept override;
 
+  // Its messages count as a caller's: see kTurnBytesMax.
+  void take_turns(bool takes) { takes_turns_ = takes; }
   // From now on the other end may send messages of so many bytes (at most kFrameBytesMax), and as many as it likes.
   void authenticate(std::uint64_t frame_bytes_max = kFrameBytesMax);
   const std::shared_ptr<FrameMemory>& memory() const { return memory_; }
@@ -189,6 +214,7 @@ class FrameStream final : public capnp::MessageStream, private Outlet {
 
   Head parse_head() const;
   Read next(capnp::ReaderOptions options);
+  Read next_in_turn(capnp::ReaderOptions options);
   Read fill(std::size_t wanted, capnp::ReaderOptions options);
   Read read_rest(std::uint64_t bytes, capnp::ReaderOptions options);
   Read refuse(const char* why);
@@ -205,6 +231,7 @@ class FrameStream final : public capnp::MessageStream, private Outlet {
   kj::Own<kj::AsyncIoStream> inner_;
   std::shared_ptr<FrameMemory> memory_;
   bool trusted_;
+  bool takes_turns_ = false;
   std::uint64_t frame_bytes_max_ = kFrameBytesMax;
 
   // Received and not yet cut: in_[begin_, end_).
