@@ -118,12 +118,16 @@ DiskStatus disk_status_of(int error) {
   }
 }
 
+// Of zeros in one transfer.
+constexpr std::uint64_t kZeroBytesMax = 4u << 20;
+
 struct RealDisk::Operation : Transfer {
   io::DiskRequest request;
   std::size_t slot = 0;          // in live_
   std::vector<iovec> vectors;    // what `parts` points at
   io::Buffer buffer;             // read
   std::uint64_t done_bytes = 0;  // read, write, create: so far
+  std::uint64_t written_before = 0;  // create: of all writes, when the zeros began
   std::uint32_t retries = 0;
 };
 
@@ -425,6 +429,20 @@ void RealDisk::check_transfer(const OpenFile& file, const Operation& operation) 
 
 // ---- transfers
 
+// How much of a create's zeros to write at once. A device shares itself out by what is queued: small chunks leave commits
+// their latency, but beside writes that fill the device they would never be done, and whoever needs the next file would stand
+// still until they are. So zeros that fall behind the writes since they began take as large a share as those.
+std::uint64_t RealDisk::zero_bytes(const Operation& create) const {
+  const std::uint64_t written = counters_.written_bytes - create.written_before;
+  if (create.done_bytes >= written + written / 4) return options_.zero_chunk_bytes;
+  std::uint64_t queued = 0;
+  for (const auto& operation : live_) {
+    if (operation->request.verb == DiskVerb::write) queued += operation->request.length;
+  }
+  const std::uint64_t chunks = queued / options_.zero_chunk_bytes + 1;
+  return std::min(chunks * options_.zero_chunk_bytes, std::max<std::uint64_t>(kZeroBytesMax, options_.zero_chunk_bytes));
+}
+
 // The next piece of a read, write, sync, or of a create's zeros.
 void RealDisk::start_transfer(Operation& operation) {
   const io::DiskRequest& asked = operation.request;
@@ -455,8 +473,11 @@ void RealDisk::start_transfer(Operation& operation) {
     }
     case DiskVerb::create:
       operation.kind = Transfer::Kind::write;
-      operation.vectors.push_back(
-          {const_cast<std::byte*>(zeros_.data()), std::min<std::uint64_t>(left, zeros_.size())});
+      for (std::uint64_t chunk = std::min(left, zero_bytes(operation)); chunk > 0;) {
+        const std::uint64_t part = std::min<std::uint64_t>(chunk, zeros_.size());
+        operation.vectors.push_back({const_cast<std::byte*>(zeros_.data()), part});
+        chunk -= part;
+      }
       break;
     default: operation.kind = Transfer::Kind::sync; break;
   }
@@ -517,6 +538,7 @@ void RealDisk::created(Operation& operation, NameResult& result) {
   file.descriptor = result.take();
   file.size = operation.request.length;
   if (result.error != 0) return abandon_create(operation, disk_status_of(result.error));
+  operation.written_before = counters_.written_bytes;
   start_transfer(operation);
 }
 

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -170,6 +171,35 @@ TEST(RealDisk, ALargeCreateDoesNotBlockTheLoop) {
   }
   EXPECT_EQ(script.wait(create).status, io::DiskStatus::ok);
   EXPECT_GE(commits, 10u);
+}
+
+// On a device that is busy with writes alone, small pieces of zeros would never be done, and the journal would stand still for
+// want of its next file.
+TEST(RealDisk, ZerosKeepUpWithTheWritesBesideThem) {
+  std::uint64_t largest = 0;
+  RealWorld world(DiskEngineKind::automatic);
+  world.tamper([&](const Transfer& transfer) {
+    const bool fills = transfer.kind == Transfer::Kind::write && transfer.part_count > 1;
+    if (fills) largest = std::max(largest, static_cast<std::uint64_t>(transfer.result));
+    return transfer.result;
+  });
+  world.reopen();
+  Script script(world);
+  constexpr std::uint64_t kWrite = 1u << 20;
+  ASSERT_EQ(script.run(Script::create(io::FileId(1), "busy", 8 * kWrite)).status, io::DiskStatus::ok);
+  const io::DiskOpId create = script.start(Script::create(io::FileId(2), "next", 64 * kWrite));
+  std::deque<io::DiskOpId> writes;
+  for (std::uint64_t i = 0; world.real().counters().creates < 2; ++i) {
+    writes.push_back(
+        script.start(Script::write(io::FileId(1), i % 8 * kWrite, {Script::pattern(i, kWrite / kSector)})));
+    if (writes.size() < 8) continue;
+    ASSERT_EQ(script.wait(writes.front()).status, io::DiskStatus::ok);
+    writes.pop_front();
+    ASSERT_LT(world.real().counters().written_bytes, 128 * kWrite) << "the file is not there yet";
+  }
+  for (const io::DiskOpId write : writes) EXPECT_EQ(script.wait(write).status, io::DiskStatus::ok);
+  EXPECT_EQ(script.wait(create).status, io::DiskStatus::ok);
+  EXPECT_GE(largest, kWrite);
 }
 
 // A file cut short behind our back could make the node read garbage, or wait for ever.
