@@ -123,10 +123,10 @@ constexpr std::uint64_t kZeroBytesMax = 4u << 20;
 
 struct RealDisk::Operation : Transfer {
   io::DiskRequest request;
-  std::size_t slot = 0;          // in live_
-  std::vector<iovec> vectors;    // what `parts` points at
-  io::Buffer buffer;             // read
-  std::uint64_t done_bytes = 0;  // read, write, create: so far
+  std::size_t slot = 0;              // in live_
+  std::vector<iovec> vectors;        // what `parts` points at
+  io::Buffer buffer;                 // read
+  std::uint64_t done_bytes = 0;      // read, write, create: so far
   std::uint64_t written_before = 0;  // create: of all writes, when the zeros began
   std::uint32_t retries = 0;
 };
@@ -440,7 +440,8 @@ std::uint64_t RealDisk::zero_bytes(const Operation& create) const {
     if (operation->request.verb == DiskVerb::write) queued += operation->request.length;
   }
   const std::uint64_t chunks = queued / options_.zero_chunk_bytes + 1;
-  return std::min(chunks * options_.zero_chunk_bytes, std::max<std::uint64_t>(kZeroBytesMax, options_.zero_chunk_bytes));
+  return std::min(chunks * options_.zero_chunk_bytes,
+                  std::max<std::uint64_t>(kZeroBytesMax, options_.zero_chunk_bytes));
 }
 
 // The next piece of a read, write, sync, or of a create's zeros.

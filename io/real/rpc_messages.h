@@ -42,6 +42,10 @@ void write(schema::NodeInfo::Builder to, const std::vector<Member>& members);
 void write(schema::CallError::Builder to, const CallError& error);
 [[nodiscard]] CallError read(schema::CallError::Reader from);
 
+// Of Partition.appendEach: batches, and bytes of their blocks if there are several.
+inline constexpr std::uint32_t kAppendEachMax = 1024;
+inline constexpr std::uint64_t kAppendEachBytesMax = 1u << 20;
+
 void write(schema::AppendBatch::Builder to, const AppendCall& call);
 // The call, or what to answer instead: TooLarge or Malformed.
 [[nodiscard]] std::expected<AppendCall, CallError> read(schema::AppendBatch::Reader from, GroupId group,

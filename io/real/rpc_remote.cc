@@ -113,10 +113,11 @@ class RpcRemote::Outcomes final : private Outlet {
 };
 
 // One node: its connection, and the calls that wait for it.
-class RpcRemote::Target {
+class RpcRemote::Target final : private Outlet {
  public:
   Target(RpcRemote& remote, NodeId node, std::string address)
       : remote_(remote), transport_(remote.transport_), node_(node), address_(std::move(address)) {}
+  ~Target() noexcept override { transport_.forget(*this); }
 
   const std::string& address() const { return address_; }
   const std::string& last_error() const { return last_error_; }
@@ -125,12 +126,31 @@ class RpcRemote::Target {
   void start(io::CallId call);
   // Takes a connection that discover() made.
   void adopt(Login login);
+  // Nobody waits any more for one of the appends that were sent together.
+  void forget_one_of(std::uint64_t together);
 
  private:
+  // Appends that leave, or left, in one message.
+  struct Together {
+    std::size_t left = 0;  // for which somebody waits
+    kj::Promise<void> answer = nullptr;
+  };
+  struct Collected {
+    io::CallId call;
+    io::Parcel body;
+  };
+
   kj::Promise<void> attempt();
   kj::Promise<void> stay(Login login);
   void lost(const std::string& why);
   void dispatch(io::CallId call);
+  void collect(io::CallId call, io::Parcel body);
+  void flush() override { send_collected(); }
+  void send_collected();
+  void send_alone(io::CallId call, const io::Parcel& body);
+  void take_answers(std::uint64_t together, const std::vector<io::CallId>& calls,
+                    schema::AppendEachResult::Reader results);
+  void end_together(std::uint64_t together);
   kj::Promise<void> send(io::CallId id, const AppendCall& call);
   kj::Promise<void> send(io::CallId id, const FeedCall& call);
   kj::Promise<void> send(io::CallId id, const HighWaterCall& call);
@@ -169,6 +189,10 @@ class RpcRemote::Target {
   kj::Maybe<schema::Session::Client> session_;
   std::map<GroupId, PartitionObjects> partitions_;
   AdminObject admin_;
+  std::vector<Collected> collected_;  // appends to one partition, until the end of the turn
+  std::uint64_t collected_bytes_ = 0;
+  std::map<std::uint64_t, Together> together_;
+  std::uint64_t last_together_ = 0;
   kj::Promise<void> life_ = nullptr;
 };
 
@@ -266,6 +290,13 @@ void RpcRemote::Target::lost(const std::string& why) {
   connection_ = nullptr;  // calls on it fail by themselves
   busy_ = false;
   broken_ = false;
+  collected_bytes_ = 0;
+  for (Collected& collected : std::exchange(collected_, {})) {
+    const auto found = remote_.calls_.find(collected.call);
+    if (found == remote_.calls_.end()) continue;
+    found->second.body = std::move(collected.body);
+    remote_.outcomes_->start_again(*this, collected.call);
+  }
   for (const io::CallId call : std::exchange(waiting_, {})) {
     if (was_connected) {
       remote_.outcomes_->start_again(*this, call);
@@ -284,9 +315,88 @@ void RpcRemote::Outcomes::start_waiting() {
 void RpcRemote::Target::dispatch(io::CallId id) {
   const auto found = remote_.calls_.find(id);
   if (found == remote_.calls_.end()) return;  // cancelled while it waited
-  const io::Parcel body = std::exchange(found->second.body, {});
-  found->second.answer = std::visit([&](const auto& call) { return send(id, call); }, body.get<ClientCall>())
-                             .eagerlyEvaluate(nullptr);
+  io::Parcel body = std::exchange(found->second.body, {});
+  if (std::holds_alternative<AppendCall>(body.get<ClientCall>())) return collect(id, std::move(body));
+  send_collected();  // what was said first arrives first
+  send_alone(id, body);
+}
+
+void RpcRemote::Target::send_alone(io::CallId id, const io::Parcel& body) {
+  remote_.calls_.at(id).answer =
+      std::visit([&](const auto& call) { return send(id, call); }, body.get<ClientCall>())
+          .eagerlyEvaluate(nullptr);
+}
+
+// Appends of one turn leave together: a message costs far more than what a small one holds.
+void RpcRemote::Target::collect(io::CallId id, io::Parcel body) {
+  const AppendCall& append = std::get<AppendCall>(body.get<ClientCall>());
+  const bool fits =
+      collected_.empty() ||
+      (collected_.size() < kAppendEachMax && collected_bytes_ + append.block.size() <= kAppendEachBytesMax &&
+       std::get<AppendCall>(collected_[0].body.get<ClientCall>()).group == append.group);
+  if (!fits) send_collected();
+  collected_bytes_ += append.block.size();
+  collected_.push_back({id, std::move(body)});
+  transport_.mark(*this);
+}
+
+void RpcRemote::Target::send_collected() {
+  std::vector<Collected> appends = std::exchange(collected_, {});
+  collected_bytes_ = 0;
+  std::erase_if(appends, [this](const Collected& one) { return !remote_.calls_.contains(one.call); });
+  if (appends.empty()) return;
+  if (appends.size() == 1) return send_alone(appends[0].call, appends[0].body);
+  const auto append_of = [&](std::size_t i) -> const AppendCall& {
+    return std::get<AppendCall>(appends[i].body.get<ClientCall>());
+  };
+  std::uint64_t words = 8;
+  for (std::size_t i = 0; i < appends.size(); ++i)
+    words += append_of(i).block.size() / sizeof(capnp::word) + 16;
+  const GroupId group = append_of(0).group;
+  auto request = writer(group).appendEachRequest(capnp::MessageSize{words, 0});
+  auto batches = request.initBatches(static_cast<unsigned>(appends.size()));
+  const std::uint64_t number = ++last_together_;
+  std::vector<io::CallId> calls;
+  calls.reserve(appends.size());
+  for (std::size_t i = 0; i < appends.size(); ++i) {
+    write(batches[static_cast<unsigned>(i)], append_of(i));
+    calls.push_back(appends[i].call);
+    remote_.calls_.at(appends[i].call).together = number;
+  }
+  Together& together = together_[number];
+  together.left = calls.size();
+  together.answer = request.send()
+                        .then([this, number, calls](auto&& results) { take_answers(number, calls, results); },
+                              [this, number, calls, group](kj::Exception&& exception) {
+                                for (const io::CallId id : calls) no_answer(id, group, kj::cp(exception));
+                                end_together(number);
+                              })
+                        .eagerlyEvaluate(nullptr);
+}
+
+void RpcRemote::Target::take_answers(std::uint64_t together, const std::vector<io::CallId>& calls,
+                                     schema::AppendEachResult::Reader results) {
+  if (results.isError()) {
+    const CallError error = read(results.getError());
+    for (const io::CallId id : calls) answer(id, ClientReply(error));
+  } else if (results.getResults().size() != calls.size()) {
+    for (const io::CallId id : calls)
+      answer(id, std::unexpected(std::string("it answers other appends than were sent")));
+  } else {
+    for (unsigned i = 0; i < calls.size(); ++i) answer(calls[i], read(results.getResults()[i]));
+  }
+  end_together(together);
+}
+
+// From within its own answer, perhaps: it dies later.
+void RpcRemote::Target::end_together(std::uint64_t together) {
+  auto ended = together_.extract(together);
+  if (!ended.empty()) remote_.outcomes_->bury(kj::mv(ended.mapped().answer));
+}
+
+void RpcRemote::Target::forget_one_of(std::uint64_t together) {
+  const auto found = together_.find(together);
+  if (found != together_.end() && --found->second.left == 0) end_together(together);
 }
 
 schema::Partition::Client RpcRemote::Target::writer(GroupId group) {
@@ -495,14 +605,17 @@ void RpcRemote::call(NodeId to, io::CallId id, io::Parcel body) {
   if (const auto refusal = refusal_of(call)) return outcomes_->add(id, wire::parcel(ClientReply(*refusal)));
   const auto found = targets_.find(to);
   if (found == targets_.end() || calls_.size() >= options_.calls_max) return outcomes_->add(id, {});
-  const bool fresh = calls_.try_emplace(id, Call{std::move(body)}).second;
+  const auto [made, fresh] = calls_.try_emplace(id, Call{std::move(body)});
   REEL_CHECK(fresh);
+  made->second.target = found->second.get();
   found->second->start(id);
 }
 
 void RpcRemote::cancel(io::CallId id) {
   // A call that still waits for its connection is skipped when its turn comes.
-  calls_.erase(id);
+  const auto call = calls_.extract(id);
+  if (!call.empty() && call.mapped().together != 0)
+    call.mapped().target->forget_one_of(call.mapped().together);
   outcomes_->remove(id);
 }
 

@@ -66,7 +66,9 @@ class RpcRemote final : public io::Remote {
   struct Login;
   struct Call {
     io::Parcel body;                     // until it is sent
-    kj::Promise<void> answer = nullptr;  // from then on
+    kj::Promise<void> answer = nullptr;  // from then on, if it was sent alone
+    Target* target = nullptr;
+    std::uint64_t together = 0;  // the message of several appends that it was sent in
   };
 
   kj::Promise<Login> log_in(const std::string& address);

@@ -186,7 +186,82 @@ class RpcServer::ReadAndAppend final : public virtual schema::Partition::Server,
     write(context.getResults(), ClientReply(call.error()));
     return kj::READY_NOW;
   }
+
+  kj::Promise<void> appendEach(AppendEachContext context) override;
 };
+
+// Appends that came in one message, and are answered in one.
+class RpcServer::Together {
+ public:
+  using Context = capnp::CallContext<schema::Partition::AppendEachParams, schema::AppendEachResult>;
+  Together(Context context, std::size_t count) : context_(kj::mv(context)), replies_(count), left_(count) {}
+
+  void take(std::size_t at, const ClientReply& reply) {
+    replies_[at] = reply;
+    if (--left_ == 0) answer();
+  }
+  void await(io::CallId call) { calls_.push_back(call); }
+  kj::Promise<void> done() {
+    auto pair = kj::newPromiseAndFulfiller<void>();
+    done_ = kj::mv(pair.fulfiller);
+    return kj::mv(pair.promise);
+  }
+  const std::vector<io::CallId>& calls() const { return calls_; }
+
+ private:
+  void answer() {
+    const auto failure = kj::runCatchingExceptions([this] {
+      std::uint64_t words = 0;
+      for (const ClientReply& reply : replies_) words += size_hint(reply).wordCount;
+      auto results = context_.getResults(capnp::MessageSize{words, 0})
+                         .initResults(static_cast<unsigned>(replies_.size()));
+      for (unsigned i = 0; i < replies_.size(); ++i) write(results[i], replies_[i]);
+    });
+    if (failure == nullptr) return done_->fulfill();
+    done_->reject(KJ_EXCEPTION(FAILED, "the answer could not be sent"));
+  }
+
+  Context context_;
+  std::vector<ClientReply> replies_;
+  std::size_t left_;
+  std::vector<io::CallId> calls_;
+  kj::Own<kj::PromiseFulfiller<void>> done_;
+};
+
+kj::Promise<void> RpcServer::ReadAndAppend::appendEach(AppendEachContext context) {
+  const auto batches = context.getParams().getBatches();
+  std::uint64_t bytes = 0;
+  for (const auto batch : batches) bytes += batch.getBlock().size();
+  if (batches.size() == 0 || batches.size() > kAppendEachMax ||
+      (batches.size() > 1 && bytes > kAppendEachBytesMax)) {
+    CallError error = error_of(batches.size() == 0 ? ErrorCode::malformed : ErrorCode::too_large,
+                               "appendEach takes from 1 to 1024 batches, of 1 MiB together: split them");
+    error.limit = batches.size() > kAppendEachMax ? kAppendEachMax : kAppendEachBytesMax;
+    write(context.getResults().initError(), error);
+    return kj::READY_NOW;
+  }
+  std::vector<std::expected<AppendCall, CallError>> calls;
+  calls.reserve(batches.size());
+  for (const auto batch : batches) calls.push_back(read(batch, group_, memory()));
+  context.releaseParams();
+  context.allowCancellation();
+  const auto together = std::make_shared<Together>(context, calls.size());
+  auto done = together->done();
+  RpcServer& server = back_->get();
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    if (!calls[i]) {
+      together->take(i, ClientReply(calls[i].error()));
+      continue;
+    }
+    const auto id = server.begin(inbound_, rights_, std::move(*calls[i]),
+                                 [together, i](const ClientReply& reply) { together->take(i, reply); }, {});
+    if (id) together->await(*id);
+  }
+  return done.attach(kj::defer([back = back_, together] {
+    if (back->server == nullptr) return;
+    for (const io::CallId id : together->calls()) back->server->cancelled(id);
+  }));
+}
 
 class RpcServer::Admin final : public schema::Admin::Server {
  public:
@@ -603,24 +678,31 @@ void RpcServer::deliver(NodeId from, io::Parcel parcel) {
 
 // ---- calls
 
-kj::Promise<void> RpcServer::call(std::uint64_t inbound, io::Rights rights, ClientCall body, Answer answer) {
+std::optional<io::CallId> RpcServer::begin(std::uint64_t inbound, io::Rights rights, ClientCall body,
+                                           Answer answer, kj::Own<kj::PromiseFulfiller<void>> done) {
   ++transport_.counters().calls;
   const std::uint64_t bytes = bytes_of(body);
   if (host_ == nullptr) {
     answer(error_of(ErrorCode::unavailable, "the node is starting or stopping: try again later"));
-    return kj::READY_NOW;
+    return std::nullopt;
   }
   if (waiting_.size() >= options_.calls_max || waiting_bytes_ + bytes > options_.call_bytes_max) {
     answer(overloaded());
-    return kj::READY_NOW;
+    return std::nullopt;
   }
   const io::CallId id(++last_call_);
-  auto done = kj::newPromiseAndFulfiller<void>();
-  waiting_.emplace(id, Waiting{inbound, bytes, std::move(answer), kj::mv(done.fulfiller)});
+  waiting_.emplace(id, Waiting{inbound, bytes, std::move(answer), kj::mv(done)});
   waiting_bytes_ += bytes;
   host_->on_call(id, rights, wire::parcel(std::move(body)));
+  return id;
+}
+
+kj::Promise<void> RpcServer::call(std::uint64_t inbound, io::Rights rights, ClientCall body, Answer answer) {
+  auto done = kj::newPromiseAndFulfiller<void>();
+  const auto id = begin(inbound, rights, std::move(body), std::move(answer), kj::mv(done.fulfiller));
+  if (!id) return kj::READY_NOW;
   // If the caller or its connection goes away first, the promise dies, and the host is told.
-  return done.promise.attach(kj::defer([back = back_, id] {
+  return done.promise.attach(kj::defer([back = back_, id = *id] {
     if (back->server != nullptr) back->server->cancelled(id);
   }));
 }
@@ -645,9 +727,10 @@ void RpcServer::reply(io::CallId id, io::Parcel body) {
     close(waiting.inbound, "it does not read its answers");
     inbound = nullptr;
   }
+  const ClientReply& reply = body.get<ClientReply>();
+  if (waiting.done.get() == nullptr) return waiting.answer(reply);
   // Results that were not filled in would read as an empty success: without them the call fails.
   if (inbound == nullptr) return waiting.done->reject(KJ_EXCEPTION(DISCONNECTED, "the connection is closed"));
-  const ClientReply& reply = body.get<ClientReply>();
   const auto failure = kj::runCatchingExceptions([&] { waiting.answer(reply); });
   if (failure == nullptr) return waiting.done->fulfill();
   waiting.done->reject(KJ_EXCEPTION(FAILED, "the answer could not be sent"));

@@ -85,6 +85,7 @@ class RpcServer final : public io::Service, private kj::TaskSet::ErrorHandler {
   class Admin;
   class Peers;
   class PeerLink;
+  class Together;
   struct Back;
   using BackPointer = std::shared_ptr<Back>;
 
@@ -107,7 +108,11 @@ class RpcServer final : public io::Service, private kj::TaskSet::ErrorHandler {
   void refuse_login(Inbound& inbound);
   void describe(schema::NodeInfo::Builder to) const;
   kj::Promise<void> accept_next(kj::ConnectionReceiver& receiver);
+  // Ready when it is answered; dropping it cancels the call.
   kj::Promise<void> call(std::uint64_t inbound, io::Rights rights, ClientCall body, Answer answer);
+  // Gives it to the host; nothing: it is answered already. `done`: of a call that somebody waits for alone.
+  std::optional<io::CallId> begin(std::uint64_t inbound, io::Rights rights, ClientCall body, Answer answer,
+                                  kj::Own<kj::PromiseFulfiller<void>> done);
   void cancelled(io::CallId call);
   void linked(std::uint64_t inbound, NodeId peer);
   void deliver(NodeId from, io::Parcel parcel);

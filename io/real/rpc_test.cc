@@ -462,6 +462,124 @@ TEST_F(Rpc, CancelledCallsReachTheNode) {
   EXPECT_EQ(server->calls_waiting(), 0u);
 }
 
+// An append of its own session, small enough to share a message.
+AppendCall small_append(std::uint64_t session, std::size_t bytes = 40) {
+  AppendCall append;
+  append.group = GroupId(1);
+  append.session = {session, 1};
+  append.first = Sequence(session);
+  append.count = 1;
+  append.block = Bytes::copy_of(std::string(bytes, 'x'));
+  return append;
+}
+
+TEST_F(Rpc, AppendsOfOneTurnShareAMessage) {
+  // A message for each append caps a node at some tens of thousands a second; sharing one must mix nothing up.
+  serve(server_options(NodeId(1)));
+  RpcRemote& calls = remote("writer");
+  calls.call(NodeId(1), io::CallId(1000), wire::parcel(ClientCall(StatusCall{})));
+  ASSERT_TRUE(until([&] { return client.replies.size() == 1; }));
+  const std::uint64_t received = transport.counters().bytes_received;
+  constexpr std::uint64_t kAppends = 300;
+  std::vector<ClientCall> sent;
+  for (std::uint64_t i = 1; i <= kAppends; ++i) {
+    sent.emplace_back(small_append(i));
+    if (i == 100) sent.emplace_back(HighWaterCall{GroupId(1), false});  // does not overtake those before it
+    if (i == 200) std::get<AppendCall>(sent.back()).group = GroupId(2);
+  }
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    calls.call(NodeId(1), io::CallId(i), wire::parcel(sent[i]));
+  }
+  ASSERT_TRUE(until([&] { return client.replies.size() == sent.size() + 1; }));
+  ASSERT_EQ(host.calls.size(), sent.size() + 1);
+  for (std::size_t i = 0; i < sent.size(); ++i) EXPECT_EQ(host.calls[i + 1].body, sent[i]) << i;
+  for (std::size_t i = 1; i < client.replies.size(); ++i) {
+    EXPECT_EQ(client.replies[i].reply, answer_to(sent[client.replies[i].call.value])) << i;
+  }
+  EXPECT_EQ(server->calls_waiting(), 0u);
+  EXPECT_EQ(calls.calls_waiting(), 0u);
+  // Both ways, over the one transport of this test: far less than a message each.
+  EXPECT_LT(transport.counters().bytes_received - received, kAppends * 400);
+}
+
+TEST_F(Rpc, OneOfSeveralAppendsMayBeRefusedOrCancelled) {
+  // What becomes of one must not become of all that happened to leave with it.
+  serve(server_options(NodeId(1)));
+  host.service = nullptr;
+  RpcRemote& calls = remote("writer");
+  for (std::uint64_t i = 1; i <= 4; ++i)
+    calls.call(NodeId(1), io::CallId(i), wire::parcel(ClientCall(small_append(i))));
+  calls.cancel(io::CallId(1));  // before it left
+  ASSERT_TRUE(until([&] { return host.calls.size() == 3; }));
+  calls.cancel(io::CallId(2));
+  settle();
+  EXPECT_TRUE(host.cancelled.empty());
+  CallError error;
+  error.code = ErrorCode::expired;
+  server->reply(host.calls[1].call, wire::parcel(ClientReply(error)));
+  server->reply(host.calls[0].call, wire::parcel(answer_to(host.calls[0].body)));
+  EXPECT_TRUE(client.replies.empty());
+  server->reply(host.calls[2].call, wire::parcel(answer_to(host.calls[2].body)));
+  ASSERT_TRUE(until([&] { return client.replies.size() == 2; }));
+  EXPECT_EQ(client.replies[0].call, io::CallId(3));
+  EXPECT_EQ(std::get<CallError>(client.replies[0].reply).code, ErrorCode::expired);
+  EXPECT_EQ(client.replies[1].reply, answer_to(host.calls[2].body));
+  // When nobody waits any more the node hears of it, once for each.
+  calls.call(NodeId(1), io::CallId(5), wire::parcel(ClientCall(small_append(5))));
+  calls.call(NodeId(1), io::CallId(6), wire::parcel(ClientCall(small_append(6))));
+  ASSERT_TRUE(until([&] { return host.calls.size() == 5; }));
+  server->reply(host.calls[3].call, wire::parcel(answer_to(host.calls[3].body)));
+  calls.cancel(io::CallId(5));
+  calls.cancel(io::CallId(6));
+  ASSERT_TRUE(until([&] { return host.cancelled.size() == 1; }));
+  EXPECT_EQ(host.cancelled[0], host.calls[4].call);
+  EXPECT_EQ(server->calls_waiting(), 0u);
+  // And when the node dies they all fail.
+  calls.call(NodeId(1), io::CallId(7), wire::parcel(ClientCall(small_append(7))));
+  calls.call(NodeId(1), io::CallId(8), wire::parcel(ClientCall(small_append(8))));
+  ASSERT_TRUE(until([&] { return host.calls.size() == 7; }));
+  stop_serving();
+  ASSERT_TRUE(until([&] { return client.failed.size() == 2; }));
+  EXPECT_EQ(calls.calls_waiting(), 0u);
+}
+
+TEST_F(Rpc, TogetherAppendsKeepTheirBounds) {
+  // Many appends of one turn could make a message that no node takes, and a client from the schema alone one that it must not.
+  serve(server_options(NodeId(1)));
+  RpcRemote& calls = remote("writer");
+  constexpr std::uint64_t kAppends = 40;
+  for (std::uint64_t i = 1; i <= kAppends; ++i) {
+    calls.call(NodeId(1), io::CallId(i), wire::parcel(ClientCall(small_append(i, 100u << 10))));
+  }
+  ASSERT_TRUE(until([&] { return client.replies.size() == kAppends; }));
+  EXPECT_TRUE(client.failed.empty());
+  for (const auto& reply : client.replies) EXPECT_TRUE(std::holds_alternative<AppendResult>(reply.reply));
+
+  auto open = raw_session("writer").partitionRequest();
+  open.setPartition(0);
+  schema::Partition::Client partition = open.send().getPartition();
+  const auto error_of = [&](unsigned batches, std::size_t bytes) {
+    auto request = partition.appendEachRequest();
+    auto list = request.initBatches(batches);
+    for (unsigned i = 0; i < batches; ++i) list[i].initBlock(bytes);
+    const auto answer = request.send().wait(loop.wait_scope());
+    return answer.isError() ? std::optional(read(answer.getError()).code) : std::nullopt;
+  };
+  EXPECT_EQ(error_of(0, 0), ErrorCode::malformed);
+  EXPECT_EQ(error_of(kAppendEachMax + 1, 0), ErrorCode::too_large);
+  EXPECT_EQ(error_of(2, 600u << 10), ErrorCode::too_large);
+  // Each that is malformed says so for itself.
+  auto request = partition.appendEachRequest();
+  auto list = request.initBatches(2);
+  write(list[0], small_append(1));
+  list[1].initBlock(8);
+  const auto answer = request.send().wait(loop.wait_scope());
+  ASSERT_TRUE(answer.isResults());
+  ASSERT_EQ(answer.getResults().size(), 2u);
+  EXPECT_TRUE(answer.getResults()[0].isCommitted());
+  EXPECT_EQ(read(answer.getResults()[1].getError()).code, ErrorCode::malformed);
+}
+
 TEST_F(Rpc, AServerThatRestartsIsFoundAgain) {
   // Calls in flight fail with their server, and later ones must reach its next life without help.
   serve(server_options(NodeId(1)));

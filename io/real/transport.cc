@@ -127,7 +127,8 @@ void Transport::begin_turn() {
 
 // One after the other: whoever is let in may have nothing yet.
 void Transport::let_in() {
-  while (!waiting_.empty() && !waiting_.front()->isWaiting()) waiting_.pop_front();  // their connections ended
+  while (!waiting_.empty() && !waiting_.front()->isWaiting())
+    waiting_.pop_front();  // their connections ended
   if (waiting_.empty() || turn_bytes_ >= kTurnBytesMax) return;
   auto first = kj::mv(waiting_.front());
   waiting_.pop_front();

@@ -234,6 +234,18 @@ interface Partition extends(Reader) {
   #
   # Without `burn` it only looks: what is neither committed nor burned nor on its way is `undecided`, which promises
   # nothing. It may commit right behind the answer.
+
+  appendEach @2 (batches :List(AppendBatch)) -> AppendEachResult;
+  # As many calls of append(), in this order, in one message: what a client has to say on behalf of many append sessions
+  # at one time is far cheaper so. Answers when the last of them is answered. 1 … 1024 batches, 1 MiB of blocks together
+  # (one alone may have more).
+}
+
+struct AppendEachResult {
+  union {
+    results @0 :List(AppendResult);  # of each batch, in the order of the call
+    error @1 :CallError;             # of the call as a whole: nothing of it was done
+  }
 }
 
 struct ResolveResult {
