@@ -92,6 +92,7 @@ enum class Place : std::uint32_t {
   overload_retry,
   overload_burst,
   overload_call,
+  commit_notice,
 };
 
 class Draw {
@@ -129,6 +130,10 @@ void draw_node(Draw& draw, node::NodeOptions& node) {
   if (draw.dimension(Place::election_timeout)) {
     group.election_timeout =
         io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::election_timeout, 50, 1000)));
+  }
+  if (draw.dimension(Place::commit_notice)) {
+    group.commit_notice =
+        io::microseconds(static_cast<std::int64_t>(draw.log_range(Place::commit_notice, 50, 50'000)));
   }
   if (draw.dimension(Place::entry_bytes)) {
     group.entry_bytes_max = static_cast<std::uint32_t>(draw.log_range(Place::entry_bytes, 256, 1u << 16));

@@ -118,6 +118,7 @@ void Group::handle(raft::SetTimer& effect, Context& context) {
   const std::int64_t timeout = options_.election_timeout.ns;
   io::Duration delay = options_.election_timeout;
   if (effect.timer == raft::Timer::heartbeat) delay = options_.heartbeat_interval;
+  if (effect.timer == raft::Timer::notice) delay = options_.commit_notice;
   if (effect.timer == raft::Timer::election) {
     const std::uint64_t draw =
         io::keyed_hash(context.seed, {0x656c656374ull, id_.value, core_.term().value, ++elections_timed_});

@@ -37,6 +37,8 @@ namespace reel::node {
 struct GroupOptions {
   io::Duration election_timeout = io::milliseconds(600);  // T: [T, 2T) before campaigning
   io::Duration heartbeat_interval = io::milliseconds(60);
+  io::Duration commit_notice =
+      io::milliseconds(1);  // until followers hear of a commit that no append has told them of
   std::uint32_t entry_bytes_max = 1u << 20;  // of one group-commit batch; a single call may exceed it
   std::uint32_t transaction_bytes_max = kTransactionBytesMax;  // of one's data; at most that
   std::uint32_t call_bytes_max = kAppendCallBytesMax;          // of one append's block; at most that

@@ -112,6 +112,7 @@ void Core::commit_by_quorum(Output& out) {
   const Index reached = quorum_index(configuration(), [this](NodeId node) { return match_of(node); });
   if (reached <= commit_ || !may_commit_by_count(reached)) return;
   set_commit(reached, out);
+  if (!progress_.empty()) arm_notice(out);
   release_reads(out);
   // A leader that removed itself leads until its removal is committed (Raft §6, S6).
   if (!configuration().is_voter(options_.self) && configurations_.back().index <= commit_) {

@@ -51,6 +51,7 @@ std::uint64_t InflightWindow::digest() const {
 }
 
 void Progress::become_probe(Index from) {
+  told = {};
   REEL_ASSERT(from > match);
   state = State::probe;
   next = from;

@@ -52,6 +52,7 @@ struct Progress {
   State state = State::probe;
   Index match;                   // acknowledged as durable
   Index next{1};                 // the first entry of the next append
+  Index told;                    // as far as a message has told it of commits; it may have been lost
   bool probe_sent = false;       // probe: an answer is awaited
   bool stalled = false;          // replicate: no acknowledgement since a heartbeat found appends in flight
   bool recently_active = false;  // answered since the last CheckQuorum

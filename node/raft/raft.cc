@@ -100,6 +100,7 @@ void Core::on(const TimedOut& input, Output& out) {
     case Timer::contact: contact_ = false; return;
     case Timer::heartbeat: return heartbeat(out);
     case Timer::quorum: return on_quorum_timeout(out);
+    case Timer::notice: return tell_commit(out);
   }
 }
 
@@ -181,6 +182,7 @@ void Core::become_follower(Term new_term, NodeId new_leader, Output& out) {
   if (role_ == Role::leader) {
     out.push_back(StopTimer{Timer::heartbeat});
     out.push_back(StopTimer{Timer::quorum});
+    if (std::exchange(notice_armed_, false)) out.push_back(StopTimer{Timer::notice});
     out.push_back(SetTimer{Timer::election});
     progress_.clear();
     transfer_target_ = {};
@@ -273,11 +275,11 @@ std::uint64_t Core::digest() const {
   add(progress_.size());
   for (const auto& [node, peer] : progress_) {
     add(node.value, peer.state, peer.match.value, peer.next.value, peer.probe_sent, peer.stalled,
-        peer.recently_active, peer.round, peer.incarnation.value, peer.inflight.digest());
+        peer.recently_active, peer.round, peer.told.value, peer.incarnation.value, peer.inflight.digest());
   }
   add(round_, reads_.size());
   for (const PendingRead& read : reads_) add(read.context, read.index.value, read.round);
-  add(transfer_target_.value, transfer_checked_, oldest_unfinished_.value);
+  add(notice_armed_, transfer_target_.value, transfer_checked_, oldest_unfinished_.value);
   return hash.value();
 }
 

@@ -42,15 +42,16 @@ struct Options {
 
 // The host keeps one deadline per timer; setting it again replaces it. Delays are the host's:
 // election: [T, 2T) drawn from keyed_hash(seed, group, term, times set); heartbeat: T/10 or so; contact and
-// quorum: T.
+// quorum: T; notice: some milliseconds, in which an append most often tells it.
 enum class Timer : std::uint8_t {
   election,   // follower, candidate: nobody leads
   contact,    // follower: the leader was heard of less than T ago; until it fires, votes are refused
               // (stickiness)
   heartbeat,  // leader
   quorum,     // leader: CheckQuorum, step down unless a quorum answered since the timer was set
+  notice,     // leader: followers that hold what is committed may not know it yet
 };
-inline constexpr std::size_t kTimers = 4;
+inline constexpr std::size_t kTimers = 5;
 
 // What becomes of entries whose bodies are damaged (recovery.md §4.6). Issue-wise only `normal` is reached
 // until the journal repairs: the other two exist because they change who may vote, lead and count.
@@ -331,7 +332,9 @@ class Core {
   void heartbeat(Output& out);
   void start_round(Output& out);
   Index heartbeat_position(Progress& peer);
-  void send_append(NodeId to, Index previous, std::vector<Entry> entries, Output& out);
+  void send_append(NodeId to, Progress& peer, Index previous, std::vector<Entry> entries, Output& out);
+  void arm_notice(Output& out);
+  void tell_commit(Output& out);
   std::uint64_t confirmed_round() const;
   void release_reads(Output& out);
   void refuse_reads(Output& out);
@@ -361,6 +364,7 @@ class Core {
   std::vector<std::pair<NodeId, Progress>> progress_;
   std::uint64_t round_ = 0;         // of this life; never reused (S47)
   std::vector<PendingRead> reads_;  // in order of round
+  bool notice_armed_ = false;
   NodeId transfer_target_;
   bool transfer_checked_ = false;  // the quorum timer fired once since
   Ticket oldest_unfinished_;       // leader: when the quorum timer fired last

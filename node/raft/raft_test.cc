@@ -145,6 +145,36 @@ TEST(Raft, IdleFollowersLearnOfCommits) {
   EXPECT_SOUND(network);
 }
 
+TEST(Raft, WhoeverHoldsACommitHearsOfItSoon) {
+  // Who reads at a follower would see what is committed one heartbeat late, and who tells followers of everything at once pays
+  // a message for each commit.
+  TestNetwork network(3);
+  ASSERT_TRUE(network.elect(kA));
+  network.fire(kA, Timer::notice);
+  network.settle();
+  const EntryId first = network.propose(kA);
+  network.settle();
+  EXPECT_LT(network.core(kB).commit(), first.index);
+  network.propose(kA);  // tells it along the way
+  network.settle();
+  EXPECT_EQ(network.core(kB).commit(), first.index);
+  network.hold_disk(kC, true);
+  const EntryId last = network.propose(kA);
+  network.settle();
+  EXPECT_EQ(network.core(kA).commit(), last.index);
+  network.fire(kA, Timer::notice);
+  network.settle();
+  EXPECT_EQ(network.core(kB).commit(), last.index);
+  EXPECT_LT(network.core(kC).commit(), last.index);  // it does not hold it, so there is nothing to tell
+  EXPECT_EQ(network.fire(kA, Timer::notice), false);
+  network.hold_disk(kC, false);
+  network.settle();
+  network.fire(kA, Timer::notice);
+  network.settle();
+  EXPECT_EQ(network.core(kC).commit(), last.index);
+  EXPECT_SOUND(network);
+}
+
 TEST(Raft, WholeClusterPowerLoss) {
   // What was acknowledged must survive the loss of every memory at once.
   TestNetwork network(3);

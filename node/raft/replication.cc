@@ -131,6 +131,7 @@ void Core::on_accepted(NodeId from, Progress& peer, const AppendReply& reply, Ou
   if (role_ != Role::leader) return;  // it committed its own removal
   if (advanced && transfer_target_ == from) finish_transfer(out);
   replicate_to(from, peer, out);
+  if (peer.told < std::min(commit_, peer.match)) arm_notice(out);
 }
 
 void Core::on_rejected(NodeId from, Progress& peer, const AppendReply& reply, Output& out) {
@@ -162,7 +163,7 @@ void Core::replicate_to(NodeId node, Progress& peer, Output& out) {
     std::vector<Entry> entries;
     const std::uint32_t bytes = take_entries(from, entries);
     const Index last = entries.back().identity.index;
-    send_append(node, from - 1, std::move(entries), out);
+    send_append(node, peer, from - 1, std::move(entries), out);
     if (probing) {
       peer.probe_sent = true;
       return;
@@ -188,7 +189,8 @@ std::uint32_t Core::take_entries(Index from, std::vector<Entry>& entries) const 
   return bytes;
 }
 
-void Core::send_append(NodeId to, Index previous, std::vector<Entry> entries, Output& out) {
+void Core::send_append(NodeId to, Progress& peer, Index previous, std::vector<Entry> entries, Output& out) {
+  peer.told = std::max(peer.told, std::min(commit_, previous + entries.size()));
   send(to, AppendRequest{id_at(previous), commit_, round_, std::move(entries)}, out);
 }
 
@@ -199,9 +201,24 @@ void Core::send_append(NodeId to, Index previous, std::vector<Entry> entries, Ou
 void Core::heartbeat(Output& out) {
   if (role_ != Role::leader) return;
   ++round_;
-  for (auto& [node, peer] : progress_) send_append(node, heartbeat_position(peer), {}, out);
+  for (auto& [node, peer] : progress_) send_append(node, peer, heartbeat_position(peer), {}, out);
   finish_transfer(out);
   out.push_back(SetTimer{Timer::heartbeat});
+}
+
+// Whoever reads at a follower would wait for the next append, or the next heartbeat. Most often an append comes soon and tells
+// it, so it is given some time: a message of its own costs as much as a transaction.
+void Core::arm_notice(Output& out) {
+  if (!std::exchange(notice_armed_, true)) out.push_back(SetTimer{Timer::notice});
+}
+
+void Core::tell_commit(Output& out) {
+  notice_armed_ = false;
+  if (role_ != Role::leader) return;
+  for (auto& [node, peer] : progress_) {
+    const bool lags = peer.state == Progress::State::replicate && peer.told < std::min(commit_, peer.match);
+    if (lags) send_append(node, peer, peer.match, {}, out);
+  }
 }
 
 // Normally the last acknowledged entry, which nobody rejects. If a whole heartbeat interval brought no
@@ -259,7 +276,7 @@ void Core::start_round(Output& out) {
   ++round_;
   for (auto& [node, peer] : progress_) {
     const Index position = peer.state == Progress::State::probe ? peer.next - 1 : peer.match;
-    send_append(node, position, {}, out);
+    send_append(node, peer, position, {}, out);
   }
 }
 

@@ -377,6 +377,7 @@ void TestNetwork::judge(TestNode& node) {
   if (armed(Timer::heartbeat) != leads || armed(Timer::quorum) != leads)
     fail(node, "a leader's timers do not fit");
   if (!leads && armed(Timer::contact) != core.in_contact()) fail(node, "the contact timer does not fit");
+  if (!leads && armed(Timer::notice)) fail(node, "a follower keeps a leader's timer");
   if (leads && armed(Timer::contact)) fail(node, "a leader keeps a contact timer");
   judge_disk(node);
   node.before = remember(core);
