@@ -104,6 +104,10 @@ State LinearizabilityChecker::step(State state, const Operation& operation) {
   return model_.step(model_.context, state, operation);
 }
 
+std::uint64_t LinearizabilityChecker::touches(const Operation& operation) const {
+  return model_.touches == nullptr ? UINT64_MAX : model_.touches(model_.context, operation);
+}
+
 // ---- calls
 
 void LinearizabilityChecker::admit_closed(Handle handle, Pending& operation) {
@@ -111,7 +115,7 @@ void LinearizabilityChecker::admit_closed(Handle handle, Pending& operation) {
   if (slot == Slots::kMax) return give_up(WhyUnknown::window, handle);
   closed_used_.add(slot);
   operation.slot = static_cast<std::uint16_t>(slot);
-  closed_[slot] = {operation.operation, handle, {}};
+  closed_[slot] = {operation.operation, handle, {}, touches(operation.operation)};
   if (!model_.pure(model_.context, operation.operation)) return;
   pure_.add(slot);
   for (Frontier::Member& member : current_.members()) {
@@ -135,7 +139,7 @@ void LinearizabilityChecker::admit_open(Handle handle, Operation operation) {
     if (earlier.verb == operation.verb && earlier.input == operation.input) twins.add(other);
   });
   open_used_.add(slot);
-  open_[slot] = {operation, handle, twins};
+  open_[slot] = {operation, handle, twins, touches(operation)};
 }
 
 // What every explanation has spent cannot be spent again: its slot is free.
@@ -162,6 +166,7 @@ void LinearizabilityChecker::on_return(Handle handle, unsigned slot) {
     at.placed.remove(slot);
     (past ? next_ : reached_).insert(at, pure_);
   }
+  find_dependents(slot);
   for (std::size_t i = 0; i < reached_.size(); ++i) {
     if (!reached_.at(i).alive) continue;
     const Configuration from = reached_.at(i).configuration;
@@ -181,16 +186,42 @@ void LinearizabilityChecker::on_return(Handle handle, unsigned slot) {
   compact_trail();
 }
 
-// Every operation that is called and not placed may come next: all that returned before are placed.
+// The pending operations that are connected with this one by parts of the state that they share.
+void LinearizabilityChecker::find_dependents(unsigned slot) {
+  closed_dependents_ = closed_used_ - pure_;
+  open_dependents_ = open_used_;
+  if (model_.touches == nullptr) return;
+  std::uint64_t parts = closed_[slot].touches;
+  for (std::uint64_t before = 0; parts != before;) {
+    before = parts;
+    const auto spread = [&](const Active& active) {
+      if ((active.touches & parts) != 0) parts |= active.touches;
+    };
+    closed_dependents_.for_each([&](unsigned closed) { spread(closed_[closed]); });
+    open_dependents_.for_each([&](unsigned open) { spread(open_[open]); });
+  }
+  Slots apart;
+  closed_dependents_.for_each([&](unsigned closed) {
+    if ((closed_[closed].touches & parts) == 0) apart.add(closed);
+  });
+  closed_dependents_ -= apart;
+  apart = {};
+  open_dependents_.for_each([&](unsigned open) {
+    if ((open_[open].touches & parts) == 0) apart.add(open);
+  });
+  open_dependents_ -= apart;
+}
+
+// Every dependent that is called and not placed may come next: all that returned before are placed.
 void LinearizabilityChecker::expand(const Configuration& from, unsigned slot) {
-  (closed_used_ - pure_ - from.placed).for_each([&](unsigned closed) {
+  (closed_dependents_ - from.placed).for_each([&](unsigned closed) {
     const State state = step(from.state, closed_[closed].operation);
     if (state == kRefused) return;
     Configuration to{from.placed, from.spent, state, from.trail};
     to.placed.add(closed);
     arrive(to, closed_[closed], slot);
   });
-  (open_used_ - from.spent).for_each([&](unsigned open) {
+  (open_dependents_ - from.spent).for_each([&](unsigned open) {
     // P3: in any order in which this one is spent and an earlier equal one is not, the two may be swapped.
     if (!open_[open].earlier_twins.is_subset_of(from.spent)) return;
     const State state = step(from.state, open_[open].operation);

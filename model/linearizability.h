@@ -11,6 +11,10 @@
 //   P3  of open operations with equal input only the earliest is tried: swapping equals changes nothing
 //   P4  antichains (model/frontier.h)
 //   P5  open operations that are pure or idle are dropped at once: they constrain nothing
+//   P6  in front of an operation that returns, only those are placed that it depends on, directly or through others that are
+//       pending: all that commute with these can be placed at a later return as well
+// A model may refuse more than it must where it has evidence (sequential.h, key_value.h): what can no longer lead to an outcome
+// that is known is not followed.
 //
 // The sweep stops at the call of an operation whose outcome is not known yet, and goes on when it is; so a
 // checker that is fed while a run goes on needs returned() or lost() for every call, sooner or later. Memory:
@@ -92,7 +96,8 @@ class LinearizabilityChecker {
   struct Active {
     Operation operation;
     Handle handle = 0;
-    Slots earlier_twins;  // open: slots with equal input that were called before
+    Slots earlier_twins;                 // open: slots with equal input that were called before
+    std::uint64_t touches = UINT64_MAX;  // parts of the state
   };
   struct Link {
     std::uint32_t before;
@@ -106,10 +111,12 @@ class LinearizabilityChecker {
   void admit_open(Handle handle, Operation operation);
   void reclaim_spent();
   void on_return(Handle handle, unsigned slot);
+  void find_dependents(unsigned slot);
   void expand(const Configuration& from, unsigned slot);
   void arrive(Configuration& to, const Active& placed, unsigned slot);
   Slots settled(State state, const Slots& candidates);
   State step(State state, const Operation& operation);
+  std::uint64_t touches(const Operation& operation) const;
   void give_up(WhyUnknown why, Handle handle);
 
   std::uint32_t link(std::uint32_t before, Handle handle);
@@ -132,6 +139,9 @@ class LinearizabilityChecker {
   Slots pure_;
   std::array<Active, Slots::kMax> open_;
   Slots open_used_;
+
+  Slots closed_dependents_;  // during a return: who may have to be placed in front of it
+  Slots open_dependents_;
 
   Frontier current_;         // explains everything swept
   Frontier reached_;         // during a return: not yet past it

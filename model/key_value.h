@@ -1,0 +1,126 @@
+// A store of strings by key: put replaces, append concatenates, get reads. Keys that nobody wrote hold one initial string.
+//
+// Contents are told apart by their length and two polynomial residues modulo 2^61 - 1, so an append costs the same however long
+// the string is: the chance that two different contents are taken for one is below length / 2^121 for a pair that was not made
+// for it. A store of several keys is a tree of 16-way nodes, each kept once, so that equal numbers are equal stores.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "model/sequential.h"
+
+namespace reel::model {
+
+namespace key_value_verb {
+// input.first: the string, by KeyValueStrings; input.second: the key, from 0 on.
+inline constexpr std::uint64_t kPut = 0;
+inline constexpr std::uint64_t kAppend = 1;
+inline constexpr std::uint64_t kGet = 2;  // input.second: the key; output.first: the string
+}  // namespace key_value_verb
+
+struct Fingerprint {
+  std::uint64_t length = 0;
+  std::uint64_t first = 0;
+  std::uint64_t second = 0;
+  bool operator==(const Fingerprint&) const = default;
+};
+
+// The strings of a history. Filled once, then shared by all models, on any thread.
+class KeyValueStrings {
+ public:
+  // The string's number. Its content is not kept: 40 bytes a string.
+  [[nodiscard]] std::uint64_t add(std::string_view content);
+  std::size_t size() const { return strings_.size(); }
+  const Fingerprint& fingerprint(std::uint64_t string) const { return strings_[string].fingerprint; }
+  // Of `front` with this string behind it.
+  [[nodiscard]] Fingerprint append(const Fingerprint& front, std::uint64_t string) const;
+
+ private:
+  struct Known {
+    Fingerprint fingerprint;
+    std::uint64_t power_first = 1;  // the base to the string's length
+    std::uint64_t power_second = 1;
+  };
+  std::vector<Known> strings_;
+};
+
+// What was met, each once, by number from 0 on. Grows for ever; at most 2^32 - 1 different ones.
+template <class Content>
+class Interned {
+ public:
+  Interned() : places_(16) {}
+  std::uint32_t number_of(const Content& content, std::uint64_t hash) {
+    if ((contents_.size() + 1) * 2 > places_.size()) grow();
+    std::uint32_t& place = find(content, hash);
+    if (place == 0) {
+      contents_.push_back(content);
+      hashes_.push_back(hash);
+      place = static_cast<std::uint32_t>(contents_.size());
+    }
+    return place - 1;
+  }
+  const Content& at(std::uint32_t number) const { return contents_[number]; }
+
+ private:
+  std::uint32_t& find(const Content& content, std::uint64_t hash) {
+    for (std::size_t at = hash;; ++at) {
+      std::uint32_t& place = places_[at & (places_.size() - 1)];
+      if (place == 0 || (hashes_[place - 1] == hash && contents_[place - 1] == content)) return place;
+    }
+  }
+  void grow() {
+    places_.assign(places_.size() * 2, 0);
+    for (std::uint32_t number = 0; number < contents_.size(); ++number) {
+      std::size_t at = hashes_[number];
+      while (places_[at & (places_.size() - 1)] != 0) ++at;
+      places_[at & (places_.size() - 1)] = number + 1;
+    }
+  }
+
+  std::vector<Content> contents_;
+  std::vector<std::uint64_t> hashes_;
+  std::vector<std::uint32_t> places_;  // 1 + number; 0: free
+};
+
+// The model must outlive what model() returned, and the strings the model. Memory: what a search reaches, some 60 bytes for
+// each different content of a key, and 70 a level of the tree for each different store.
+class KeyValueModel {
+ public:
+  // `initial`: a string of `strings`. Keys are those below `keys`, at least 1.
+  KeyValueModel(const KeyValueStrings& strings, std::uint64_t initial, std::uint64_t keys);
+  KeyValueModel(const KeyValueModel&) = delete;
+  KeyValueModel& operator=(const KeyValueModel&) = delete;
+
+  // Optional evidence: nobody in this history puts to this key, and somebody who returned got a string with these prefixes, all
+  // of them in order of their lengths, the empty one included. Then whatever else the key held before was one of these, so an
+  // append that makes it another while it is shorter is refused at once; an illegal history is found out at the latest where it
+  // would be without. Only the last string that was told of a key is used.
+  void learn(std::uint64_t key, std::vector<Fingerprint> prefixes);
+
+  [[nodiscard]] SequentialModel model();
+
+ private:
+  static constexpr unsigned kFanBits = 4;
+  using Node = std::array<std::uint32_t, 1u << kFanBits>;
+
+  State step(State state, const Operation& operation);
+  std::uint32_t cell_of(const Fingerprint& content);
+  std::uint32_t get(State state, std::uint64_t key) const;
+  std::uint32_t set(std::uint32_t node, unsigned level, std::uint64_t key, std::uint32_t cell);
+  bool can_become(std::uint64_t key, const Fingerprint& before, const Fingerprint& after) const;
+
+  const KeyValueStrings& strings_;
+  Interned<Fingerprint> cells_;  // contents of a key; 0 is the initial one
+  std::vector<Interned<Node>>
+      tree_;  // by level, leaves first; a node of zeros is number 0: nothing was written there
+  std::vector<std::vector<Fingerprint>> known_;  // by key; empty: nothing is known
+};
+
+// The fingerprints of all prefixes of a string, the empty one first. 24 bytes a character.
+[[nodiscard]] std::vector<Fingerprint> prefixes_of(std::string_view content);
+
+}  // namespace reel::model
