@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,7 @@ namespace reel::model {
 
 namespace key_value_verb {
 // input.first: the string, by KeyValueStrings; input.second: the key, from 0 on.
+// output.first: evidence, find_evidence(); 0: none.
 inline constexpr std::uint64_t kPut = 0;
 inline constexpr std::uint64_t kAppend = 1;
 inline constexpr std::uint64_t kGet = 2;  // input.second: the key; output.first: the string
@@ -55,7 +57,7 @@ class Interned {
   Interned() : places_(16) {}
   std::uint32_t number_of(const Content& content, std::uint64_t hash) {
     if ((contents_.size() + 1) * 2 > places_.size()) grow();
-    std::uint32_t& place = find(content, hash);
+    std::uint32_t& place = places_[place_of(content, hash)];
     if (place == 0) {
       contents_.push_back(content);
       hashes_.push_back(hash);
@@ -64,12 +66,20 @@ class Interned {
     return place - 1;
   }
   const Content& at(std::uint32_t number) const { return contents_[number]; }
+  std::size_t size() const { return contents_.size(); }
+  // kNone if it was not met.
+  static constexpr std::uint32_t kNone = UINT32_MAX;
+  std::uint32_t find(const Content& content, std::uint64_t hash) const {
+    return places_[place_of(content, hash)] - 1;
+  }
 
  private:
-  std::uint32_t& find(const Content& content, std::uint64_t hash) {
+  std::size_t place_of(const Content& content, std::uint64_t hash) const {
     for (std::size_t at = hash;; ++at) {
-      std::uint32_t& place = places_[at & (places_.size() - 1)];
-      if (place == 0 || (hashes_[place - 1] == hash && contents_[place - 1] == content)) return place;
+      const std::uint32_t place = places_[at & (places_.size() - 1)];
+      if (place == 0 || (hashes_[place - 1] == hash && contents_[place - 1] == content)) {
+        return at & (places_.size() - 1);
+      }
     }
   }
   void grow() {
@@ -95,32 +105,40 @@ class KeyValueModel {
   KeyValueModel(const KeyValueModel&) = delete;
   KeyValueModel& operator=(const KeyValueModel&) = delete;
 
-  // Optional evidence: nobody in this history puts to this key, and somebody who returned got a string with these prefixes, all
-  // of them in order of their lengths, the empty one included. Then whatever else the key held before was one of these, so an
-  // append that makes it another while it is shorter is refused at once; an illegal history is found out at the latest where it
-  // would be without. Only the last string that was told of a key is used.
-  void learn(std::uint64_t key, std::vector<Fingerprint> prefixes);
+  // Optional: `got` is all that operations of this history that returned got from this key. Then contents that are the beginning of
+  // none of these are one and the same state: nobody gets anything until the next put, whatever is appended. And the evidence of
+  // operations is heeded: what it contradicts is refused at once, so an illegal history is found out at the latest where it would
+  // be without. Cost: the strings' lengths, 50 bytes for each different beginning. Call once for each key, or for none.
+  void observe(std::uint64_t key, std::vector<std::string_view> got);
 
   [[nodiscard]] SequentialModel model();
 
  private:
   static constexpr unsigned kFanBits = 4;
   using Node = std::array<std::uint32_t, 1u << kFanBits>;
+  // All beginnings of what was got from a key, numbered so that those which begin with one are behind it in a row.
+  struct Beginnings {
+    Interned<Fingerprint> contents;
+    std::vector<std::uint32_t> last;  // by number: of those which begin with it
+  };
 
   State step(State state, const Operation& operation);
+  // What the key holds then, or nothing if evidence excludes it.
+  std::optional<Fingerprint> changed(const Fingerprint& before, const Operation& operation) const;
   std::uint32_t cell_of(const Fingerprint& content);
   std::uint32_t get(State state, std::uint64_t key) const;
   std::uint32_t set(std::uint32_t node, unsigned level, std::uint64_t key, std::uint32_t cell);
-  bool can_become(std::uint64_t key, const Fingerprint& before, const Fingerprint& after) const;
 
   const KeyValueStrings& strings_;
   Interned<Fingerprint> cells_;  // contents of a key; 0 is the initial one
   std::vector<Interned<Node>>
       tree_;  // by level, leaves first; a node of zeros is number 0: nothing was written there
-  std::vector<std::vector<Fingerprint>> known_;  // by key; empty: nothing is known
+  std::vector<std::optional<Beginnings>> seen_;  // by key
 };
 
-// The fingerprints of all prefixes of a string, the empty one first. 24 bytes a character.
-[[nodiscard]] std::vector<Fingerprint> prefixes_of(std::string_view content);
+// Fills the evidence of puts and appends: 1 + the string (output.first) of a get that stands behind the operation and before any put
+// that could come behind it, in every order. Until then the key can only grow, so it must be a beginning of that string. Cost:
+// O(n log n).
+void find_evidence(std::span<Operation> history);
 
 }  // namespace reel::model

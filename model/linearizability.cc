@@ -115,6 +115,7 @@ void LinearizabilityChecker::admit_closed(Handle handle, Pending& operation) {
   if (slot == Slots::kMax) return give_up(WhyUnknown::window, handle);
   closed_used_.add(slot);
   operation.slot = static_cast<std::uint16_t>(slot);
+  if (slot == closed_.size()) closed_.emplace_back();
   closed_[slot] = {operation.operation, handle, {}, touches(operation.operation)};
   if (!model_.pure(model_.context, operation.operation)) return;
   pure_.add(slot);
@@ -139,6 +140,7 @@ void LinearizabilityChecker::admit_open(Handle handle, Operation operation) {
     if (earlier.verb == operation.verb && earlier.input == operation.input) twins.add(other);
   });
   open_used_.add(slot);
+  if (slot == open_.size()) open_.emplace_back();
   open_[slot] = {operation, handle, twins, touches(operation)};
 }
 

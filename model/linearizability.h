@@ -22,7 +22,6 @@
 // with the history.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <deque>
 #include <span>
@@ -134,10 +133,10 @@ class LinearizabilityChecker {
   Handle pending_base_ = 0;
   std::deque<Event> events_;  // not swept yet
 
-  std::array<Active, Slots::kMax> closed_;
+  std::vector<Active> closed_;  // by slot, as far as one was ever used
   Slots closed_used_;
   Slots pure_;
-  std::array<Active, Slots::kMax> open_;
+  std::vector<Active> open_;  // likewise
   Slots open_used_;
 
   Slots closed_dependents_;  // during a return: who may have to be placed in front of it

@@ -48,17 +48,19 @@ std::vector<Operation> cut(const std::vector<Operation>& operations, std::uint64
 }
 
 // The end of the shortest prefix that is illegal. Where the budget decides nothing, a longer one is taken.
+// `found`: where the check of the whole ended, which knows what pending operations return later, so it is never behind.
 std::uint64_t first_bad_time(const ObjectHistory& history, const ObjectPart& part,
-                             const JudgeOptions& options) {
+                             const JudgeOptions& options, std::uint64_t found) {
   std::vector<std::uint64_t> returns;
   for (const Operation& operation : part.operations) {
-    if (!operation.open()) returns.push_back(operation.returned);
+    if (!operation.open() && operation.returned >= found) returns.push_back(operation.returned);
   }
   std::sort(returns.begin(), returns.end());
   const auto legal = [&](std::uint64_t time) {
     const model::CheckOptions check{.steps_max = options.steps_max, .witness = false};
     return check_part(history, cut(part.operations, time), options.by_key, check).verdict != Verdict::illegal;
   };
+  if (!legal(found)) return found;
   // The whole is illegal.
   const auto first = std::partition_point(returns.begin(), returns.end() - 1, legal);
   return *first;
@@ -134,7 +136,10 @@ Judgement judge(const ObjectHistory& history, const JudgeOptions& options) {
   on_threads(options.threads, parts.size(), [&](std::size_t at) {
     results[at] = check_part(history, parts[at].operations, options.by_key,
                              {.steps_max = options.steps_max, .witness = true});
-    if (results[at].verdict == Verdict::illegal) bad_times[at] = first_bad_time(history, parts[at], options);
+    if (results[at].verdict == Verdict::illegal) {
+      const std::uint64_t found = parts[at].operations[results[at].offender].returned;
+      bad_times[at] = first_bad_time(history, parts[at], options, found);
+    }
   });
   Judgement judgement;
   judgement.objects = parts.size();

@@ -17,12 +17,13 @@ class CoreSearch {
              std::uint64_t steps_max)
       : history_(history), by_key_(by_key), operations_(operations), steps_left_(steps_max) {
     for (std::uint32_t at = 0; at < operations.size(); ++at) {
-      const bool keep = !operations[at].open() || !is_pure(history, operations[at]);
-      if (keep) left_.push_back({at, operations[at], false});
+      const bool pure = is_pure(history, operations[at]);
+      if (!operations[at].open() || !pure) left_.push_back({at, operations[at], pure, false});
     }
   }
 
   std::vector<CoreOperation> find(std::uint32_t offender) {
+    shrink_by_key(offender);
     // What changes nothing first: without those who look, others need not be there either.
     for (bool again = true; again && steps_left_ > 0;) {
       again = shrink_to_single(offender, true);
@@ -36,6 +37,7 @@ class CoreSearch {
   struct Left {
     std::uint32_t at;
     Operation operation;
+    bool pure;
     bool at_any_time;
   };
 
@@ -43,12 +45,13 @@ class CoreSearch {
   std::vector<std::uint32_t> firm(bool pure) const {
     std::vector<std::uint32_t> all;
     for (const Left& each : left_) {
-      if (!each.at_any_time && is_pure(history_, each.operation) == pure) all.push_back(each.at);
+      if (!each.at_any_time && each.pure == pure) all.push_back(each.at);
     }
     return all;
   }
   bool shrink_to_single(std::uint32_t offender, bool pure);
   bool shrink(std::uint32_t offender, bool pure, std::size_t size);
+  void shrink_by_key(std::uint32_t offender);
   void shrink_by_process(std::uint32_t offender);
   bool take_out(const std::vector<std::uint32_t>& out, std::uint32_t offender);
   std::vector<CoreOperation> what_is_left() const;
@@ -68,7 +71,7 @@ bool CoreSearch::take_out(const std::vector<std::uint32_t>& out, std::uint32_t o
       rest.push_back(each);
       continue;
     }
-    if (is_pure(history_, each.operation)) continue;
+    if (each.pure) continue;
     Left loose = each;
     loose.operation.call = 0;
     loose.operation.returned = Operation::kOpen;
@@ -92,6 +95,16 @@ bool CoreSearch::take_out(const std::vector<std::uint32_t>& out, std::uint32_t o
   if (result.verdict != model::Verdict::illegal) return false;
   left_ = std::move(rest);
   return true;
+}
+
+// Several keys as one object: all but one of them hardly ever matter.
+void CoreSearch::shrink_by_key(std::uint32_t offender) {
+  if (by_key_) return;
+  std::vector<std::uint32_t> out;
+  for (const Left& each : left_) {
+    if (each.operation.input.second != operations_[offender].input.second) out.push_back(each.at);
+  }
+  (void)take_out(out, offender);
 }
 
 void CoreSearch::shrink_by_process(std::uint32_t offender) {

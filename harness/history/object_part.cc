@@ -45,21 +45,13 @@ void PartModel::make_key_value(const ObjectHistory& history, std::span<const Ope
   const std::size_t keys = by_key ? 1 : std::max<std::size_t>(1, history.keys());
   key_value_ = std::make_unique<model::KeyValueModel>(history.strings(), 0, keys);
   model_ = key_value_->model();
-  // Appended to only: the longest string that was got tells what it was before.
-  std::vector<bool> put(keys);
-  std::vector<const Operation*> longest(keys);
-  const auto length = [&history](const Operation* got) { return history.string(got->output.first).size(); };
+  if (operations.empty()) return;  // for a replay, which needs no evidence
+  std::vector<std::vector<std::string_view>> got(keys);
   for (const Operation& operation : operations) {
-    const std::size_t key = operation.input.second;
-    if (operation.verb == kv::kPut) put[key] = true;
     if (operation.verb != kv::kGet || operation.open()) continue;
-    if (longest[key] == nullptr || length(longest[key]) < length(&operation)) longest[key] = &operation;
+    got[operation.input.second].push_back(history.string(operation.output.first));
   }
-  const std::size_t initial = history.string(0).size();
-  for (std::size_t key = 0; key < keys; ++key) {
-    if (put[key] || longest[key] == nullptr || length(longest[key]) < initial) continue;
-    key_value_->learn(key, model::prefixes_of(history.string(longest[key]->output.first)));
-  }
+  for (std::size_t key = 0; key < keys; ++key) key_value_->observe(key, std::move(got[key]));
 }
 
 void PartModel::make_log(const ObjectHistory& history, std::span<const Operation> operations) {
@@ -137,6 +129,7 @@ model::CheckResult check_part(const ObjectHistory& history, std::span<const Oper
     kept.push_back(operations[at]);
     places.push_back(at);
   }
+  if (history.rules().model == CheckModel::kv) model::find_evidence(kept);
   const PartModel part(history, kept, by_key);
   model::CheckResult result = model::check_linearizability(part.model(), kept, options);
   if (result.offender != model::CheckResult::kNobody) result.offender = places[result.offender];
