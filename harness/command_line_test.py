@@ -1031,6 +1031,7 @@ class Histories(Contract):
         shown = json.loads(self.check(FINDING, "--model", "list-append", "--json", path))
         self.assertEqual((shown["verdict"], [each["name"] for each in shown["anomalies"]]), ("illegal", ["G2-item"]))
         self.assertEqual(shown["anomalies"][0]["transactions"], [0, 1])
+        self.assertEqual((shown["first_bad"]["operation"], shown["first_bad"]["line"]), (1, 4))
         self.assertEqual(shown["strongest"], ["strong-snapshot-isolation"])
         text = self.check(0, "--model", "list-append", "--isolation", "snapshot-isolation", path)
         self.assertIn("ok: snapshot-isolation\nG2-item: T0 before T1: T0 read key :y", text)

@@ -26,6 +26,7 @@ class Frontier {
  public:
   struct Member {
     Configuration configuration;
+    std::uint64_t hash = 0;  // of what must be equal for two to be compared
     std::uint32_t next = 0;  // 1 + the next member with the same hash
     bool alive = true;       // false: dropped since
   };
@@ -50,8 +51,8 @@ class Frontier {
     std::uint32_t epoch = 0;
     std::uint32_t head = 0;  // 1 + position
   };
-  Bucket& bucket_of(const Configuration& configuration, const Slots& pure);
-  void grow(const Slots& pure);
+  Bucket& bucket_of(std::uint64_t hash);
+  void grow();
 
   std::vector<Member> members_;
   std::vector<Bucket> buckets_;

@@ -71,7 +71,8 @@ struct Judged {
   std::uint64_t events = 0;
   double read_ms = 0;
   double ms = 0;
-  double cpu_ms = 0;  // of all threads
+  double cpu_ms = 0;        // of all threads
+  double explained_ms = 0;  // illegal: with a search for the core
   bool as_expected = true;
 };
 
@@ -122,12 +123,20 @@ void CheckBench::judge_text(const HistoryWorkload& workload, const std::string& 
   JudgeOptions options;
   options.threads = static_cast<unsigned>(jobs);
   options.by_key = workload.by_key;
+  options.core = false;
   const io::Instant began = real::monotonic_now();
   const double cpu = cpu_ms();
   const Judgement judgement = judge(history, options);
   judged.ms += ms_since(began);
   judged.cpu_ms += cpu_ms() - cpu;
   judged.as_expected = judged.as_expected && judgement.verdict == expected;
+  if (!workload.wrong) return;
+  options.core = true;
+  const io::Instant again = real::monotonic_now();
+  const Judgement explained = judge(history, options);
+  judged.explained_ms += ms_since(again);
+  judged.as_expected =
+      judged.as_expected && explained.first_bad == judgement.first_bad && !explained.core.empty();
 }
 
 Judged CheckBench::judge_one(const HistoryWorkload& workload, std::uint64_t seed) const {
@@ -162,6 +171,7 @@ Exit CheckBench::run() const {
       out["events"] = judged.events;
       out["ms"] = rounded(judged.ms);
       out["cpu_ms"] = rounded(judged.cpu_ms);
+      if (workload.wrong) out["explained_ms"] = rounded(judged.explained_ms);
       out["read_ms"] = rounded(judged.read_ms);
       out["jobs"] = jobs;
       out["verdict_as_expected"] = judged.as_expected;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "harness/bench/figures.h"
 #include "harness/command/command.h"
 #include "harness/history/events.h"
 #include "harness/history/judge.h"
@@ -45,7 +46,7 @@ struct CheckCommand {
   std::string isolation;
   std::string version_order;
   bool no_writes_follow_reads = false;
-  std::uint64_t budget = 200'000'000;
+  std::uint64_t budget = 20'000'000;
   std::uint64_t jobs = 0;
   bool no_core = false;
   bool json = false;
@@ -169,7 +170,9 @@ model::Isolation CheckCommand::wanted() const {
 }
 
 EventCount CheckCommand::read(const std::string& text, HistoryFormat of, const EventSink& sink) const {
+  show("reading " + path);
   const auto count = read_events(text, of, sink);
+  show_done();
   if (!count) misuse(path + ":" + std::to_string(count.error().line) + ": " + count.error().reason);
   return *count;
 }
@@ -249,7 +252,9 @@ Exit CheckCommand::check_objects(const std::string& text, HistoryFormat of, cons
   const EventCount count =
       read(text, of, [&](const Event& event, const Forms& forms) { return history.take(event, forms); });
   history.finish();
+  show(fmt::format("judging {} operations", history.size()));
   const Judgement judgement = judge(history, options);
+  show_done();
   if (json) {
     Json out = json_head(of, rules, judgement.verdict, history.size());
     if (judgement.first_bad) out["first_bad"] = json_of(history, *judgement.first_bad);
@@ -297,6 +302,24 @@ Json json_of(const std::vector<model::Isolation>& models) {
   return names;
 }
 
+// Cycles are timeless; this is the last transaction of the worst anomaly to return.
+Json first_bad_of(const TransactionHistory& history, const model::AnomalyReport& worst) {
+  const model::ClientTransaction* last = nullptr;
+  for (const std::uint32_t each : worst.transactions) {
+    const model::ClientTransaction& transaction = history.transactions()[each];
+    if (transaction.fate != model::Fate::committed) continue;
+    if (last == nullptr || last->returned < transaction.returned) last = &transaction;
+  }
+  if (last == nullptr) return nullptr;
+  Json json;
+  json["operation"] = last - history.transactions().data();
+  json["process"] = last->process;
+  json["invoked_line"] = history.line_of(last->call);
+  json["line"] = history.line_of(last->returned);
+  json["text"] = model::name_of(worst.anomaly);
+  return json;
+}
+
 Exit CheckCommand::check_transactions(const std::string& text, HistoryFormat of,
                                       const HistoryRules& rules) const {
   const model::Isolation level = wanted();
@@ -311,7 +334,9 @@ Exit CheckCommand::check_transactions(const std::string& text, HistoryFormat of,
   const EventCount count =
       read(text, of, [&](const Event& event, const Forms& forms) { return history.take(event, forms); });
   history.finish();
+  show(fmt::format("judging {} transactions", history.transactions().size()));
   const auto judgement = judge(history, level, options);
+  show_done();
   if (!judgement) refuse(path + ": " + judgement.error());
   const model::TransactionReport& report = judgement->report;
   const std::size_t transactions = history.transactions().size();
@@ -322,6 +347,8 @@ Exit CheckCommand::check_transactions(const std::string& text, HistoryFormat of,
       out["anomalies"].push_back(
           {{"name", model::name_of(each.anomaly)}, {"transactions", each.transactions}, {"text", each.text}});
     }
+    if (const model::AnomalyReport* worst = report.worst(level))
+      out["first_bad"] = first_bad_of(history, *worst);
     out["isolation"] = model::name_of(level);
     out["strongest"] = json_of(report.strongest());
     out["weakest_violated"] = json_of(report.weakest_violated());
@@ -333,6 +360,9 @@ Exit CheckCommand::check_transactions(const std::string& text, HistoryFormat of,
     fmt::print("{}: {}{}\n", word_of(judgement->verdict),
                judgement->verdict == Verdict::illegal ? "not " : "",
                judgement->verdict == Verdict::unknown ? judgement->why_unknown : model::name_of(level));
+    if (judgement->verdict == Verdict::ok && rules.model == CheckModel::rw_register) {
+      fmt::print("as far as the order of versions can be told; --version-order may tell more\n");
+    }
     for (const model::AnomalyReport& each : report.anomalies) {
       fmt::print("{}: {}\n", model::name_of(each.anomaly), each.text);
     }
@@ -402,7 +432,9 @@ void add_check(CLI::App& app, Run& run) {
                       "process, or linearizable");
   command->add_flag("--no-writes-follow-reads", state->no_writes_follow_reads,
                     "rw-register: who reads and then writes a key did not thereby overwrite what it read");
-  command->add_option("--budget", state->budget, "steps for each object, or edges looked at for cycles")
+  command
+      ->add_option("--budget", state->budget,
+                   "steps for each object (100 bytes each at most), or edges looked at for cycles")
       ->capture_default_str();
   command
       ->add_option("--jobs", state->jobs, "threads; 0: as many as there are cores. No verdict depends on it")

@@ -21,10 +21,10 @@
 namespace reel::harness {
 
 struct JudgeOptions {
-  std::uint64_t steps_max = 200'000'000;  // of the model for each key; of the search for cycles
-  unsigned threads = 1;                   // at least 1
-  bool by_key = true;                     // false: kv as one object with many keys
-  bool core = true;                       // look for a minimal one
+  std::uint64_t steps_max = 20'000'000;  // of the model, for each object: at most some 100 bytes each
+  unsigned threads = 1;                  // at least 1
+  bool by_key = true;                    // false: kv as one object with many keys
+  bool core = true;                      // look for a minimal one
 };
 
 struct CoreOperation {
