@@ -100,6 +100,7 @@ class HistoryWriter {
   std::uint64_t next_process_ = 0;
   std::uint64_t next_value_ = 0;
   std::uint64_t invoked_ = 0;
+  bool lied_ = false;
   std::string text_;
 };
 
@@ -108,7 +109,9 @@ void HistoryWriter::invoke(Client& client) {
   client.succeeded = true;
   const std::uint64_t every = workload_.crashes == 0 ? 0 : workload_.operations / workload_.crashes;
   client.crashes = every != 0 && invoked_ % every == every / 2;
-  client.lies = workload_.wrong && invoked_ + 20 == workload_.operations;
+  client.lies = workload_.wrong && !lied_ && invoked_ + 20 >= workload_.operations;
+  // Lists may be too short to lie about.
+  if (client.lies && !is_transactional(workload_.model)) lied_ = true;
   if (client.lies) client.crashes = false;
   ++invoked_;
   client.kind = static_cast<std::uint32_t>(below(3));
@@ -128,7 +131,7 @@ void HistoryWriter::choose_accesses(Client& client) {
   client.accesses.clear();
   for (std::uint64_t count = 1 + below(4); count > 0; --count) {
     Access access;
-    access.append = below(2) == 0;
+    access.append = below(2) == 0 && !client.lies;
     access.list = current_[below(workload_.keys)];
     if (access.append) access.value = ++next_value_;
     client.accesses.push_back(std::move(access));
@@ -165,6 +168,10 @@ void HistoryWriter::perform_accesses(Client& client) {
       list.push_back(access.value);
     } else {
       access.seen = list;
+      if (client.lies && !lied_ && access.seen.size() > 1) {
+        access.seen.erase(access.seen.begin());
+        lied_ = true;
+      }
     }
   }
   for (std::uint32_t key = 0; key < workload_.keys; ++key) {

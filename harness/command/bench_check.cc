@@ -65,6 +65,12 @@ constexpr HistoryWorkload kWorkloads[] = {
      .operations = 1'000'000,
      .clients = 20,
      .keys = 10},
+    {.name = "list-append-illegal",
+     .model = CheckModel::list_append,
+     .operations = 100'000,
+     .clients = 20,
+     .keys = 10,
+     .wrong = true},
 };
 
 struct Judged {

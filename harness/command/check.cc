@@ -233,17 +233,18 @@ Json json_of(const ObjectHistory& history, std::uint32_t operation) {
 }
 
 void print_core(const ObjectHistory& history, const Judgement& judgement) {
-  fmt::print("These {} operations contradict each other, whatever the others did:\n", judgement.core.size());
-  std::size_t shown_so_far = 0;
+  std::vector<const CoreOperation*> firm;
   for (const CoreOperation& each : judgement.core) {
-    if (++shown_so_far > kCoreShown) {
-      fmt::print("  and {} more (--json has all)\n", judgement.core.size() - kCoreShown);
-      break;
-    }
-    fmt::print("  {}: {}{}\n", history.lines(each.operation),
-               history.describe(history.operations()[each.operation]),
-               each.at_any_time ? " (at any time, or never)" : "");
+    if (!each.at_any_time) firm.push_back(&each);
   }
+  const std::size_t loose = judgement.core.size() - firm.size();
+  fmt::print("These {} operations contradict each other, whatever the others did{}:\n", firm.size(),
+             loose == 0 ? "" : fmt::format(", and whenever {} of them took effect, if at all", loose));
+  for (std::size_t at = 0; at < std::min(firm.size(), kCoreShown); ++at) {
+    fmt::print("  {}: {}\n", history.lines(firm[at]->operation),
+               history.describe(history.operations()[firm[at]->operation]));
+  }
+  if (firm.size() > kCoreShown) fmt::print("  and {} more (--json has all)\n", firm.size() - kCoreShown);
 }
 
 Exit CheckCommand::check_objects(const std::string& text, HistoryFormat of, const HistoryRules& rules) const {

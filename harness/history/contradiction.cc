@@ -55,22 +55,34 @@ std::optional<std::string> register_contradiction(const Words& words, const std:
   return std::nullopt;
 }
 
+// It shows what one operation of the core wrote, and lacks what another appended behind that.
 std::optional<std::string> kv_contradiction(const Words& words, const std::vector<Operation>& before,
-                                            std::uint32_t offender) {
+                                            std::uint32_t offender, const std::vector<CoreOperation>& core) {
   const Operation& it = before[offender];
   if (it.verb != kv::kGet) return std::nullopt;
   const std::string_view seen = words.history.string(it.output.first);
-  const auto same_key = [&it](const Operation& other) { return other.input.second == it.input.second; };
-  if (std::any_of(before.begin(), before.end(),
-                  [&](const Operation& other) { return same_key(other) && other.verb == kv::kPut; })) {
-    return std::nullopt;
-  }
-  for (std::uint32_t at = 0; at < before.size(); ++at) {
-    const Operation& other = before[at];
-    if (!same_key(other) || other.verb != kv::kAppend || other.returned >= it.call) continue;
-    if (seen.contains(words.history.string(other.input.first))) continue;
-    return words.of(offender) + ", which lacks what " + words.of(at) +
-           ", and that had returned before this was called";
+  const auto is_firm = [&](const CoreOperation& each) {
+    const Operation& other = before[each.operation];
+    return !each.at_any_time && other.verb != kv::kGet && other.input.second == it.input.second;
+  };
+  const auto shows = [&](std::uint32_t at) {
+    return seen.contains(words.history.string(before[at].input.first));
+  };
+  for (const CoreOperation& lacking : core) {
+    const Operation& lost = before[lacking.operation];
+    if (!is_firm(lacking) || lost.verb != kv::kAppend || shows(lacking.operation) || lost.returned >= it.call)
+      continue;
+    const std::string text = ", which lacks what " + words.of(lacking.operation);
+    const bool put = std::any_of(before.begin(), before.end(), [&](const Operation& other) {
+      return other.verb == kv::kPut && other.input.second == it.input.second;
+    });
+    if (!put) return words.of(offender) + text + ", and that had returned before this was called";
+    for (const CoreOperation& shown : core) {
+      if (!is_firm(shown) || !shows(shown.operation) || before[shown.operation].returned >= lost.call)
+        continue;
+      return words.of(offender) + text + " before this was called, and shows what " +
+             words.of(shown.operation) + " before that";
+    }
   }
   return std::nullopt;
 }
@@ -78,13 +90,14 @@ std::optional<std::string> kv_contradiction(const Words& words, const std::vecto
 }  // namespace
 
 std::string contradiction(const ObjectHistory& history, const ObjectPart& part,
-                          const std::vector<Operation>& before, std::uint32_t offender) {
+                          const std::vector<Operation>& before, std::uint32_t offender,
+                          const std::vector<CoreOperation>& core) {
   const Words words{history, part};
   std::optional<std::string> plain;
   switch (history.rules().model) {
     case CheckModel::reg:
     case CheckModel::cas_register: plain = register_contradiction(words, before, offender); break;
-    case CheckModel::kv: plain = kv_contradiction(words, before, offender); break;
+    case CheckModel::kv: plain = kv_contradiction(words, before, offender, core); break;
     default: break;
   }
   if (plain) return *plain;

@@ -5,13 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "harness/history/judge.h"
 #include "harness/history/object_part.h"
 
 namespace reel::harness {
 
 // `before`: the operations of `part` that were called by the time when `offender`, one of them, returned; those that had not
-// returned are open.
+// returned are open. `core`: positions in it.
 [[nodiscard]] std::string contradiction(const ObjectHistory& history, const ObjectPart& part,
-                                        const std::vector<model::Operation>& before, std::uint32_t offender);
+                                        const std::vector<model::Operation>& before, std::uint32_t offender,
+                                        const std::vector<CoreOperation>& core);
 
 }  // namespace reel::harness

@@ -90,7 +90,7 @@ void explain(const ObjectHistory& history, const ObjectPart& part, std::uint64_t
   if (!options.core) return;
   judgement.core =
       minimal_core(history, before, offender, options.by_key, std::min(options.steps_max, kCoreSteps));
-  judgement.reason = contradiction(history, part, before, offender);
+  judgement.reason = contradiction(history, part, before, offender, judgement.core);
   for (CoreOperation& each : judgement.core) each.operation = part.numbers[each.operation];
 }
 

@@ -237,6 +237,20 @@ TEST(Judge, ALostAppendIsToldInWords) {
             "2), and that had returned before this was called");
 }
 
+TEST(Judge, AnAppendThatIsLostBehindAPutIsToldInWords) {
+  // Where there are puts, that something is missing is no contradiction by itself.
+  const std::string lines =
+      "0 invoke put :key 1 :value a; 0 ok put :key 1; 0 invoke append :key 1 :value b; 0 ok append :key 1;"
+      "1 invoke append :key 1 :value c; 1 ok append :key 1; 2 invoke get :key 1; 2 ok get :key 1 :value ab";
+  EXPECT_EQ(
+      judged(lines, rules_of(CheckModel::kv)).reason,
+      "process 2 got key 1 as \"ab\" (lines 7 and 8), which lacks what process 1 appended \"c\" to key 1 "
+      "(lines 5 and 6) before this was called, and shows what process 0 appended \"b\" to key 1 (lines 3 and "
+      "4) "
+      "before that");
+  EXPECT_EQ(judged("3 invoke put :key 1 :value ab;" + lines, rules_of(CheckModel::kv)).verdict, Verdict::ok);
+}
+
 TEST(Judge, AnEndedBudgetIsNoVerdict) {
   // A check that gave up could say ok.
   std::string lines;
