@@ -1060,6 +1060,9 @@ class Histories(Contract):
         self.refused(USAGE, ["--isolation is one of"], "check", "--model", "list-append", "--isolation", "high", good)
         self.refused(USAGE, ["--budget must be"], "check", "--model", "register", "--budget", 0, good)
         self.refused(USAGE, ["the initial value '[' is no value"], "check", "--model", "register", "--initial", "[", good)
+        twice = self.write("twice.edn", [f"{{:process {p}, :type :invoke, :f :txn, :value [[:append :x 1]]}}" for p in (0, 1)])
+        self.refused(USAGE, ["T0 (called at line 1) and T1 (called at line 2) both write 1 to key :x"], "check", "--model",
+                     "list-append", twice)
         self.refused(USAGE, ["history.jsonl:1: the value of a transaction"], "check", "--model", "list-append", good)
 
 

@@ -34,16 +34,17 @@ std::optional<std::string> Dependencies::index() {
   for (std::uint32_t each = 0; each < history_.size(); ++each) {
     const ClientTransaction& transaction = history_[each];
     if (is_end(transaction) && transaction.returned == ClientTransaction::kOpen) {
-      return name(each) + " is committed and has no end";
+      return placed_name(each) + " is committed and has no end";
     }
-    if (transaction.returned < transaction.call) return name(each) + " ends before it begins";
+    if (transaction.returned < transaction.call) return placed_name(each) + " ends before it begins";
     if (transaction.accesses.size() > kAccessesMax) {
-      return name(each) + " has more than " + text_of(std::uint64_t{kAccessesMax}) + " reads and writes";
+      return placed_name(each) + " has more than " + text_of(std::uint64_t{kAccessesMax}) +
+             " reads and writes";
     }
     for (const Access& access : transaction.accesses) {
       key_names_.push_back(access.key);
       if (type_ == DataType::reg && access.verb == Verb::read && access.seen.size() > 1) {
-        return name(each) + " read several values of one register";
+        return placed_name(each) + " read several values of one register";
       }
     }
   }
@@ -75,8 +76,8 @@ std::optional<std::string> Dependencies::index_writes() {
     if (write == 0 || writes_[write - 1].key != here.key) keys_[here.key].writes_begin = write;
     keys_[here.key].writes_end = write + 1;
     if (write > 0 && writes_[write - 1].key == here.key && writes_[write - 1].value == here.value) {
-      return name(writes_[write - 1].transaction) + " and " + name(here.transaction) + " both write " +
-             value_text(here.value) + " to key " + key_text(key_names_[here.key]) +
+      return placed_name(writes_[write - 1].transaction) + " and " + placed_name(here.transaction) +
+             " both write " + value_text(here.value) + " to key " + key_text(key_names_[here.key]) +
              ": nobody could tell whose was read";
     }
   }
@@ -540,6 +541,9 @@ void Dependencies::add_version_edge(std::uint32_t before, std::uint32_t after, L
 
 // ---- words --------------------------------------------------------------------------------------------------------
 
+std::string Dependencies::placed_name(std::uint32_t transaction) const {
+  return name(transaction) + " (called at " + time_text(history_[transaction].call) + ")";
+}
 std::string Dependencies::key_text(std::uint64_t name) const {
   return options_.names.key ? options_.names.key(name) : text_of(name);
 }

@@ -113,6 +113,7 @@ class Dependencies {
   // ---- words
   std::string name(std::uint32_t transaction) const { return "T" + std::to_string(transaction); }
   std::string version(std::uint32_t write) const;
+  std::string placed_name(std::uint32_t transaction) const;  // and when it was called
   std::string key_text(std::uint64_t name) const;
   std::string value_text(std::uint64_t value) const;
   std::string time_text(std::uint64_t time) const;

@@ -338,7 +338,7 @@ Exit CheckCommand::check_transactions(const std::string& text, HistoryFormat of,
   show(fmt::format("judging {} transactions", history.transactions().size()));
   const auto judgement = judge(history, level, options);
   show_done();
-  if (!judgement) refuse(path + ": " + judgement.error());
+  if (!judgement) misuse(path + ": " + judgement.error());
   const model::TransactionReport& report = judgement->report;
   const std::size_t transactions = history.transactions().size();
   if (json) {

@@ -598,7 +598,8 @@ TEST(JudgeTransactions, WhatIsNoHistoryIsRefused) {
        "2: process 0 invokes although what it invoked in line 1 has no outcome"},
       {"0 ok txn []", "1: process 0 has an outcome, ok, of nothing that it invoked"},
       {"0 invoke txn [[:append :x 1]]; 1 invoke txn [[:append :x 1]]",
-       "T0 and T1 both write 1 to key :x: nobody could tell whose was read"},
+       "T0 (called at line 1) and T1 (called at line 2) both write 1 to key :x: nobody could tell whose was "
+       "read"},
   };
   for (const auto& [lines, problem] : cases) {
     EXPECT_EQ(judged_transactions(lines, CheckModel::list_append).problem, problem) << lines;
