@@ -4,7 +4,6 @@
 #include <memory>
 #include <utility>
 
-#include "io/ports/assert.h"
 #include "model/idle.h"
 #include "model/key_value.h"
 #include "model/witness.h"
