@@ -5,11 +5,13 @@
 namespace reel::model {
 namespace {
 
-bool same_key(const Configuration& a, const Configuration& b, const Slots& pure) {
+template <class Set>
+bool same_key(const BasicConfiguration<Set>& a, const BasicConfiguration<Set>& b, const Set& pure) {
   return a.state == b.state && a.placed - pure == b.placed - pure;
 }
 
-std::uint64_t hash_of(const Configuration& configuration, const Slots& pure) {
+template <class Set>
+std::uint64_t hash_of(const BasicConfiguration<Set>& configuration, const Set& pure) {
   io::Hasher hasher;
   hasher.add(configuration.state);
   (configuration.placed - pure).add_to(hasher);
@@ -17,19 +19,22 @@ std::uint64_t hash_of(const Configuration& configuration, const Slots& pure) {
 }
 
 // True if whatever completes `worse` completes `better` as well.
-bool covers(const Configuration& better, const Configuration& worse, const Slots& pure) {
+template <class Set>
+bool covers(const BasicConfiguration<Set>& better, const BasicConfiguration<Set>& worse, const Set& pure) {
   return better.spent.is_subset_of(worse.spent) && (worse.placed & pure).is_subset_of(better.placed);
 }
 
 }  // namespace
 
-Frontier::Bucket& Frontier::bucket_of(std::uint64_t hash) {
+template <class Set>
+auto BasicFrontier<Set>::bucket_of(std::uint64_t hash) -> Bucket& {
   Bucket& bucket = buckets_[hash & (buckets_.size() - 1)];
   if (bucket.epoch != epoch_) bucket = {epoch_, 0};
   return bucket;
 }
 
-Configuration* Frontier::insert(const Configuration& configuration, const Slots& pure) {
+template <class Set>
+auto BasicFrontier<Set>::insert(const Configuration& configuration, const Set& pure) -> Configuration* {
   if (members_.size() >= buckets_.size()) grow();
   const std::uint64_t hash = hash_of(configuration, pure);
   Bucket& bucket = bucket_of(hash);
@@ -49,7 +54,8 @@ Configuration* Frontier::insert(const Configuration& configuration, const Slots&
   return &members_.back().configuration;
 }
 
-void Frontier::grow() {
+template <class Set>
+void BasicFrontier<Set>::grow() {
   buckets_.assign(buckets_.size() * 4, Bucket{});
   epoch_ = 1;
   for (std::size_t i = 0; i < members_.size(); ++i) {
@@ -59,12 +65,16 @@ void Frontier::grow() {
   }
 }
 
-void Frontier::clear() {
+template <class Set>
+void BasicFrontier<Set>::clear() {
   members_.clear();
   alive_ = 0;
   if (++epoch_ != 0) return;
   buckets_.assign(buckets_.size(), Bucket{});
   epoch_ = 1;
 }
+
+template class BasicFrontier<Slots>;
+template class BasicFrontier<FewSlots>;
 
 }  // namespace reel::model

@@ -60,13 +60,15 @@ struct CheckResult {
   std::uint64_t configurations_max = 0;  // the largest frontier
 };
 
-class LinearizabilityChecker {
+// `Set`: how many closed operations, and how many open ones that may still matter, can be pending at once.
+template <class Set>
+class BasicLinearizabilityChecker {
  public:
   // Numbers operations in order of their calls, from 0.
   using Handle = std::uint32_t;
 
   // What the model's context points to must outlive the checker.
-  explicit LinearizabilityChecker(const SequentialModel& model, CheckOptions options = {});
+  explicit BasicLinearizabilityChecker(const SequentialModel& model, CheckOptions options = {});
 
   // Events in order of time; of events at one time calls come first. Times and outputs in `operation` are
   // ignored.
@@ -81,6 +83,9 @@ class LinearizabilityChecker {
   [[nodiscard]] CheckResult finish();
 
  private:
+  using Slots = Set;
+  using Configuration = BasicConfiguration<Set>;
+  using Frontier = BasicFrontier<Set>;
   enum class Outcome : std::uint8_t { awaited, closed, open };
   struct Pending {
     Operation operation;
@@ -148,6 +153,8 @@ class LinearizabilityChecker {
   std::vector<Link> trail_;  // [0] is the empty order
   std::size_t trail_limit_ = 0;
 };
+
+using LinearizabilityChecker = BasicLinearizabilityChecker<Slots>;
 
 // A whole history at once, at most 2^32 - 2 operations in any order, none of which returned before it was
 // called. The result's operations are positions in `history`.
