@@ -45,7 +45,11 @@ bool is_json_number(std::string_view word) {
     while (at < word.size() && is_digit(word[at])) ++at;
     return at > begin;
   };
-  const auto take = [&](char wanted) { return at < word.size() && word[at] == wanted && ++at > 0; };
+  const auto take = [&](char wanted) {
+    if (at >= word.size() || word[at] != wanted) return false;
+    ++at;
+    return true;
+  };
   (void)take('-');
   const bool zero = at < word.size() && word[at] == '0';
   const std::size_t begin = at;

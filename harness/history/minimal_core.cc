@@ -79,6 +79,7 @@ bool CoreSearch::take_out(const std::vector<std::uint32_t>& out, std::uint32_t o
     rest.push_back(loose);
   }
   std::vector<Operation> operations;
+  operations.reserve(rest.size());
   for (const Left& each : rest) operations.push_back(each.operation);
   const std::vector<bool> idle = idle_of(history_, operations);
   std::size_t kept = 0;
@@ -109,6 +110,7 @@ void CoreSearch::shrink_by_key(std::uint32_t offender) {
 
 void CoreSearch::shrink_by_process(std::uint32_t offender) {
   std::vector<std::uint64_t> processes;
+  processes.reserve(left_.size());
   for (const Left& each : left_) processes.push_back(each.operation.process);
   std::sort(processes.begin(), processes.end());
   processes.erase(std::unique(processes.begin(), processes.end()), processes.end());
@@ -144,6 +146,7 @@ bool CoreSearch::shrink(std::uint32_t offender, bool pure, std::size_t size) {
 
 std::vector<CoreOperation> CoreSearch::what_is_left() const {
   std::vector<CoreOperation> core;
+  core.reserve(left_.size());
   for (const Left& each : left_) core.push_back({each.at, each.at_any_time});
   std::sort(core.begin(), core.end(), [this](const CoreOperation& a, const CoreOperation& b) {
     return operations_[a.operation].call < operations_[b.operation].call;
