@@ -94,14 +94,19 @@ void KeyValueModel::observe(std::uint64_t key, std::vector<std::string_view> got
     const auto differ = std::mismatch(each.begin(), each.end(), before.begin(), before.end());
     const auto shared = static_cast<std::size_t>(differ.first - each.begin());
     if (!path.empty()) leave(shared + 1);
-    while (path.size() <= each.size()) {
+    while (path.size() <= each.size() && beginnings_ + path.size() <= kBeginningsMax) {
       path.push_back(path.empty() ? Fingerprint{} : extend(path.back(), each[path.size() - 1]));
       numbers.push_back(seen.contents.number_of(path.back(), hash_of(path.back())));
       seen.last.push_back(0);
     }
+    if (beginnings_ + seen.contents.size() > kBeginningsMax) {
+      seen_[key].reset();
+      return;
+    }
     before = each;
   }
   leave(0);
+  beginnings_ += seen.contents.size();
 }
 
 SequentialModel KeyValueModel::model() {

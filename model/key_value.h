@@ -1,8 +1,8 @@
 // A store of strings by key: put replaces, append concatenates, get reads. Keys that nobody wrote hold one initial string.
 //
 // Contents are told apart by their length and two polynomial residues modulo 2^61 - 1, so an append costs the same however long
-// the string is: the chance that two different contents are taken for one is below length / 2^121 for a pair that was not made
-// for it. A store of several keys is a tree of 16-way nodes, each kept once, so that equal numbers are equal stores.
+// the string is: the chance that two different contents are taken for one is below (length / 2^61)^2 for a pair that was not
+// made for it. A store of several keys is a tree of 16-way nodes, each kept once, so that equal numbers are equal stores.
 #pragma once
 
 #include <array>
@@ -108,7 +108,9 @@ class KeyValueModel {
   // Optional: `got` is all that operations of this history that returned got from this key. Then contents that are the beginning of
   // none of these are one and the same state: nobody gets anything until the next put, whatever is appended. And the evidence of
   // operations is heeded: what it contradicts is refused at once, so an illegal history is found out at the latest where it would
-  // be without. Cost: the strings' lengths, 50 bytes for each different beginning. Call once for each key, or for none.
+  // be without. Cost: the strings' lengths, 50 bytes for each different beginning; a key with which there would be more than
+  // kBeginningsMax of them is judged without. Call once for each key, or for none.
+  static constexpr std::size_t kBeginningsMax = std::size_t{1} << 22;
   void observe(std::uint64_t key, std::vector<std::string_view> got);
 
   [[nodiscard]] SequentialModel model();
@@ -134,6 +136,7 @@ class KeyValueModel {
   std::vector<Interned<Node>>
       tree_;  // by level, leaves first; a node of zeros is number 0: nothing was written there
   std::vector<std::optional<Beginnings>> seen_;  // by key
+  std::size_t beginnings_ = 0;                   // of all keys
 };
 
 // Fills the evidence of puts and appends: 1 + the string (output.first) of a get that stands behind the operation and before any put

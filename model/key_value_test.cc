@@ -259,6 +259,29 @@ TEST(KeyValue, EvidenceIsWhatNoPutCanComeBefore) {
   EXPECT_EQ(history[1].output.first, ab + 1);
 }
 
+TEST(KeyValue, WhatIsTooLongIsJudgedWithoutEvidence) {
+  // A history of large values could take fifty times its size in memory, or lose its verdict where evidence ends.
+  Texts texts;
+  (void)texts.add("");
+  const std::uint64_t large = texts.add(std::string(KeyValueModel::kBeginningsMax + 10, 'a'));
+  const std::uint64_t other = texts.add("b");
+  for (const std::uint64_t got : {large, other}) {
+    Operation put, get;
+    put.input.first = large;
+    put.returned = 1;
+    get.verb = key_value_verb::kGet;
+    get.call = 2;
+    get.returned = 3;
+    get.output.first = got;
+    History history{put, get};
+    find_evidence(history);
+    KeyValueModel store(texts.strings, 0, 1);
+    store.observe(0, {texts.texts[large], texts.texts[got]});
+    EXPECT_EQ(check_linearizability(store.model(), history).verdict,
+              got == large ? Verdict::ok : Verdict::illegal);
+  }
+}
+
 TEST(Interned, NumbersStayWhenItGrows) {
   // A number that is given anew after growth would make equal states different, for ever.
   Interned<std::uint64_t> interned;
