@@ -626,13 +626,14 @@ TEST(Slots, AreSetsInEveryWord) {
 TEST(Frontier, KeepsTheAntichain) {
   // A configuration that is worse in one respect and better in another could be dropped, or a worse one kept.
   const Slots pure = Slots::only(9);
-  const auto set = [](std::vector<unsigned> slots) {
+  const auto set = [](const std::vector<unsigned>& slots) {
     Slots result;
     for (const unsigned slot : slots) result.add(slot);
     return result;
   };
   Frontier frontier;
-  const auto insert = [&](std::vector<unsigned> placed, std::vector<unsigned> spent, State state) {
+  const auto insert = [&](const std::vector<unsigned>& placed, const std::vector<unsigned>& spent,
+                          State state) {
     return frontier.insert({set(placed), set(spent), state, 0}, pure) != nullptr;
   };
   EXPECT_TRUE(insert({0}, {1, 200}, 5));

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -42,22 +41,22 @@ std::string edn_of(const std::string& lines) {
 }
 
 struct Read {
-  std::unique_ptr<ObjectHistory> history;
+  ObjectHistory history;
   std::string problem;
 };
 Read read_objects(const std::string& text, const HistoryRules& rules) {
-  Read read{std::make_unique<ObjectHistory>(rules), ""};
+  Read read{ObjectHistory(rules), ""};
   const auto done = read_events(text, HistoryFormat::edn, [&](const Event& event, const Forms& forms) {
-    return read.history->take(event, forms);
+    return read.history.take(event, forms);
   });
   if (!done) read.problem = std::to_string(done.error().line) + ": " + done.error().reason;
-  read.history->finish();
+  read.history.finish();
   return read;
 }
 Judgement judged(const std::string& lines, const HistoryRules& rules, const JudgeOptions& options = {}) {
   const Read read = read_objects(edn_of(lines), rules);
   EXPECT_EQ(read.problem, "") << lines;
-  return judge(*read.history, options);
+  return judge(read.history, options);
 }
 bool is_ok(const std::string& lines, const HistoryRules& rules) {
   const Judgement judgement = judged(lines, rules);
@@ -414,7 +413,7 @@ void compare(std::uint64_t seed, CheckModel model, std::uint64_t keys, std::uint
   if (draw.below(4) == 0) rules.unknown = UnknownOutcome::never;
   const Read read = read_objects(edn_of(lines), rules);
   ASSERT_EQ(read.problem, "") << lines;
-  const ObjectHistory& history = *read.history;
+  const ObjectHistory& history = read.history;
   JudgeOptions options;
   options.by_key = keys == 1 || draw.below(2) == 0;
   options.threads = 1 + static_cast<unsigned>(draw.below(2));
@@ -465,9 +464,11 @@ TEST(Judge, ThreadsChangeNothing) {
   std::string lines = random_history(draw, CheckModel::kv, 1, 6);
   for (std::uint64_t key = 1; key < 20; ++key) {
     const std::string number = std::to_string(key);
-    lines += ";" + number + "1 invoke put :key " + number + " :value a;" + number + "1 ok put :key " +
-             number + ";" + number + "2 invoke get :key " + number + ";" + number + "2 ok get :key " +
-             number + " :value " + (key % 5 == 0 ? "b" : "a");
+    for (const char* event : {"1 invoke put :value a", "1 ok put", "2 invoke get"}) {
+      lines.append(";").append(number).append(event).append(" :key ").append(number);
+    }
+    lines.append(";").append(number).append("2 ok get :key ").append(number);
+    lines.append(key % 5 == 0 ? " :value b" : " :value a");
   }
   const Judgement one = judged(lines, rules_of(CheckModel::kv));
   JudgeOptions options;
