@@ -142,6 +142,18 @@ class Bench(unittest.TestCase):
         self.assertEqual((figures["seeds"], figures["failures"]), (5, 0))
         self.assertGreater(figures["commits_per_cpu_s"], 0)
 
+    def test_check(self):
+        """A judge that is fast and wrong would look good."""
+        done = subprocess.run([REEL, "bench", "check", "--percent", "2", "--json"], capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        figures = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertLessEqual({"registers", "kv-one-object", "keys", "list-append"}, {each["history"] for each in figures})
+        for each in figures:
+            self.assertLessEqual({"what", "history", "operations", "ms", "read_ms"}, each.keys())
+            self.assertTrue(each["verdict_as_expected"], each)
+            self.assertGreater(each["operations"], 0)
+            self.assertGreater(each["ms"], 0)
+
     def test_a_killed_benchmark_takes_its_nodes_along(self):
         """Nodes that outlive their benchmark would go on writing to somebody's disk for ever."""
         with subprocess.Popen([REEL, "bench", "append", "--dir", str(self.directory)], stdout=subprocess.DEVNULL,
@@ -178,6 +190,8 @@ class Bench(unittest.TestCase):
                                 (("contention", "--write-locks", "60", "--read-locks", "50"), "--write-locks"),
                                 (("recovery", "--log-mib", "0"), "--log-mib"),
                                 (("sim", "--seeds", "5..1"), "5..1"),
+                                (("check", "--history", "none"), "no workload 'none'"),
+                                (("check", "--percent", "0"), "--percent"),
                                 (("nothing",), "")]:
             done = subprocess.run([REEL, "bench", *arguments], capture_output=True, text=True, timeout=60)
             self.assertEqual(done.returncode, 2, arguments)

@@ -132,7 +132,7 @@ class Help(Contract):
         seen = {" ".join(path): text for path, text in self.commands()}
         for name in ("up", "node", "node init", "append", "submit", "resolve", "lookup", "feed", "status",
                      "admin", "admin partition", "admin partition list", "admin partition describe", "sim", "replay",
-                     "trace hash", "trace dump", "disk crash-image", "bench"):
+                     "trace hash", "trace dump", "check", "disk crash-image", "bench"):
             self.assertIn(name, seen)
         for name, text in seen.items():
             self.assertIn("Usage: reel", text)
@@ -964,6 +964,106 @@ class Development(Contract):
         self.refused(FINDING, [f"port {port}", "in use", "another --port"], "up", "--dir", self.directory / "up",
                      "--port", port)
         self.assertFalse((self.directory / "up").exists())
+
+
+class Histories(Contract):
+    """`reel check`: histories of any system, in the formats that they are written in."""
+
+    STALE = [(0, "invoke", "write", 1), (0, "ok", "write", 1), (1, "invoke", "write", 2), (1, "ok", "write", 2),
+             (2, "invoke", "read", None), (2, "ok", "read", 1)]
+
+    def write(self, name, lines):
+        path = self.directory / name
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    @staticmethod
+    def edn(value):
+        return "nil" if value is None else str(value)
+
+    def formats(self, events):
+        return [self.write("history.jsonl", [json.dumps(dict(zip(("process", "type", "f", "value"), event)))
+                                             for event in events]),
+                self.write("history.edn", [f"{{:process {p}, :type :{t}, :f :{f}, :value {self.edn(v)}}}"
+                                           for p, t, f, v in events]),
+                self.write("vector.edn", ["["] + [f"{{:process {p}, :type :{t}, :f :{f}, :value {self.edn(v)}}}"
+                                                  for p, t, f, v in events] + ["]"]),
+                self.write("history.log", ["INFO  jepsen.core - Running"] +
+                           [f"INFO  jepsen.util - {p}\t:{t}\t:{f}\t{self.edn(v)}" for p, t, f, v in events])]
+
+    def check(self, status, *arguments, **settings):
+        done = run_reel(REEL, "check", *arguments, **settings)
+        self.assertEqual(done.returncode, status, f"{arguments}: {done.stderr.decode()}{done.stdout.decode()}")
+        self.assertEqual(done.stderr, b"")
+        return done.stdout.decode()
+
+    def test_every_format_has_the_same_verdict(self):
+        """The same history in another notation could be judged differently."""
+        for path in self.formats(self.STALE):
+            shown = json.loads(self.check(FINDING, "--model", "register", "--json", path))
+            self.assertEqual((shown["model"], shown["verdict"], shown["operations"]), ("register", "illegal", 3), path)
+            self.assertEqual(shown["first_bad"]["operation"], 2)
+            self.assertEqual([each["operation"] for each in shown["core"]], [0, 1, 2])
+            self.assertIn("process 2 read 1", shown["reason"])
+            self.assertIsNone(shown["witness"])
+        for path in self.formats(self.STALE[:-1] + [(2, "ok", "read", 2)]):
+            shown = json.loads(self.check(0, "--model", "register", "--json", path))
+            self.assertEqual((shown["verdict"], shown["witness"], shown["first_bad"]), ("ok", [0, 1, 2], None))
+            self.assertIn("ok: linearizable", self.check(0, "--model", "register", path))
+        self.assertIn("ok: linearizable", self.check(0, "--model", "register", "-", input=path.read_bytes()))
+
+    def test_the_words_of_a_history(self):
+        """What the same words mean depends on where they come from; which meaning was used must be said."""
+        path = self.write("history.jsonl", ['{"process": 0, "type": "invoke", "f": "cas", "value": [0, 1]}',
+                                            '{"process": 0, "type": "fail", "f": "cas", "value": [0, 1]}'])
+        arguments = ("--model", "cas-register", "--initial", "0", path)
+        self.assertIn("--initial 0 --nil absent --failed-cas evidence --unknown maybe", self.check(FINDING, *arguments))
+        self.assertIn("--failed-cas ignored", self.check(0, *arguments, "--failed-cas", "ignored"))
+        self.check(0, "--model", "cas-register", path)
+
+    def test_transactions(self):
+        """An anomaly without its name and its reason helps nobody; so does a verdict on another level than was asked."""
+        path = self.write("history.edn", [
+            "{:process 0, :type :invoke, :f :txn, :value [[:append :x 1] [:r :y nil]]}",
+            "{:process 1, :type :invoke, :f :txn, :value [[:append :y 1] [:r :x nil]]}",
+            "{:process 0, :type :ok, :f :txn, :value [[:append :x 1] [:r :y []]]}",
+            "{:process 1, :type :ok, :f :txn, :value [[:append :y 1] [:r :x []]]}"])
+        shown = json.loads(self.check(FINDING, "--model", "list-append", "--json", path))
+        self.assertEqual((shown["verdict"], [each["name"] for each in shown["anomalies"]]), ("illegal", ["G2-item"]))
+        self.assertEqual(shown["anomalies"][0]["transactions"], [0, 1])
+        self.assertEqual((shown["first_bad"]["operation"], shown["first_bad"]["line"]), (1, 4))
+        self.assertEqual(shown["strongest"], ["strong-snapshot-isolation"])
+        text = self.check(0, "--model", "list-append", "--isolation", "snapshot-isolation", path)
+        self.assertIn("ok: snapshot-isolation\nG2-item: T0 before T1: T0 read key :y", text)
+
+    def test_an_unknown_verdict_has_its_own_word(self):
+        """Nobody may take a check that gave up for one that passed."""
+        path = self.formats(self.STALE)[0]
+        shown = json.loads(self.check(FINDING, "--model", "register", "--budget", 1, "--json", path))
+        self.assertEqual(shown["verdict"], "unknown")
+        self.assertIn("budget of 1 steps", shown["reason"])
+        self.assertIn("unknown: the budget", self.check(FINDING, "--model", "register", "--budget", 1, path))
+
+    def test_refusals(self):
+        """A damaged file could be judged as far as it goes; an option that means nothing could be ignored."""
+        good = self.formats(self.STALE)[0]
+        bad = self.write("bad.jsonl", good.read_text().splitlines()[:3] + ['{"process": 1, "type"'])
+        self.refused(USAGE, [f"{bad}:4: ", "a ':' is missing behind a key"], "check", "--model", "register", bad)
+        self.refused(USAGE, ["--model is required"], "check", good)
+        self.refused(USAGE, ["--model is one of register", "queue"], "check", "--model", "queue", good)
+        self.refused(USAGE, ["cannot read the history", "nowhere"], "check", "--model", "kv", self.directory / "nowhere")
+        self.refused(USAGE, ["cannot read the history"], "check", "--model", "kv", self.directory)
+        self.refused(USAGE, ["--format is one of"], "check", "--model", "kv", "--format", "xml", good)
+        self.refused(USAGE, ["--nil is one of absent, any"], "check", "--model", "kv", "--nil", "some", good)
+        self.refused(USAGE, ["--failed-cas means nothing to the model kv"], "check", "--model", "kv", "--failed-cas",
+                     "ignored", good)
+        self.refused(USAGE, ["--isolation is one of"], "check", "--model", "list-append", "--isolation", "high", good)
+        self.refused(USAGE, ["--budget must be"], "check", "--model", "register", "--budget", 0, good)
+        self.refused(USAGE, ["the initial value '[' is no value"], "check", "--model", "register", "--initial", "[", good)
+        twice = self.write("twice.edn", [f"{{:process {p}, :type :invoke, :f :txn, :value [[:append :x 1]]}}" for p in (0, 1)])
+        self.refused(USAGE, ["T0 (called at line 1) and T1 (called at line 2) both write 1 to key :x"], "check", "--model",
+                     "list-append", twice)
+        self.refused(USAGE, ["history.jsonl:1: the value of a transaction"], "check", "--model", "list-append", good)
 
 
 class Clusters(Contract):

@@ -18,23 +18,15 @@ constexpr std::size_t kAccessesShown = 16;
 
 std::string text_of(std::uint64_t number) { return std::to_string(number); }
 
-// The last few elements: where a list ends is what matters.
-std::string text_of(std::span<const std::uint64_t> list) {
-  constexpr std::size_t kShown = 4;
-  std::string text = list.size() > kShown ? "[..." : "[";
-  for (const std::uint64_t value : list.last(std::min(kShown, list.size()))) {
-    if (text.size() > 1) text += ' ';
-    text += text_of(value);
-  }
-  return text + "]";
-}
-
 bool is_end(const ClientTransaction& transaction) { return transaction.fate == Fate::committed; }
 
 }  // namespace
 
-Dependencies::Dependencies(std::span<const ClientTransaction> history, DataType type)
-    : history_(history), type_(type), graph_(static_cast<std::uint32_t>(history.size())) {}
+Dependencies::Dependencies(std::span<const ClientTransaction> history, const TransactionCheckOptions& options)
+    : history_(history),
+      options_(options),
+      type_(options.type),
+      graph_(static_cast<std::uint32_t>(history.size())) {}
 
 // ---- the index ----------------------------------------------------------------------------------------------------
 
@@ -42,16 +34,17 @@ std::optional<std::string> Dependencies::index() {
   for (std::uint32_t each = 0; each < history_.size(); ++each) {
     const ClientTransaction& transaction = history_[each];
     if (is_end(transaction) && transaction.returned == ClientTransaction::kOpen) {
-      return name(each) + " is committed and has no end";
+      return placed_name(each) + " is committed and has no end";
     }
-    if (transaction.returned < transaction.call) return name(each) + " ends before it begins";
+    if (transaction.returned < transaction.call) return placed_name(each) + " ends before it begins";
     if (transaction.accesses.size() > kAccessesMax) {
-      return name(each) + " has more than " + text_of(std::uint64_t{kAccessesMax}) + " reads and writes";
+      return placed_name(each) + " has more than " + text_of(std::uint64_t{kAccessesMax}) +
+             " reads and writes";
     }
     for (const Access& access : transaction.accesses) {
       key_names_.push_back(access.key);
       if (type_ == DataType::reg && access.verb == Verb::read && access.seen.size() > 1) {
-        return name(each) + " read several values of one register";
+        return placed_name(each) + " read several values of one register";
       }
     }
   }
@@ -83,8 +76,8 @@ std::optional<std::string> Dependencies::index_writes() {
     if (write == 0 || writes_[write - 1].key != here.key) keys_[here.key].writes_begin = write;
     keys_[here.key].writes_end = write + 1;
     if (write > 0 && writes_[write - 1].key == here.key && writes_[write - 1].value == here.value) {
-      return name(writes_[write - 1].transaction) + " and " + name(here.transaction) + " both write " +
-             text_of(here.value) + " to key " + text_of(key_names_[here.key]) +
+      return placed_name(writes_[write - 1].transaction) + " and " + placed_name(here.transaction) +
+             " both write " + value_text(here.value) + " to key " + key_text(key_names_[here.key]) +
              ": nobody could tell whose was read";
     }
   }
@@ -224,7 +217,7 @@ void Dependencies::report_internal(std::uint32_t reader, std::size_t access) {
   const Access& read = history_[reader].accesses[access];
   const bool future = shows_future(reader, access);
   report(future ? Anomaly::future_read : Anomaly::internal, {reader},
-         name(reader) + " read key " + text_of(read.key) + " as " + text_of(read.seen) +
+         name(reader) + " read key " + key_text(read.key) + " as " + list_text(read.seen) +
              (future ? ", before it wrote some of this itself"
                      : ", which is not what it had read and written there before"));
 }
@@ -232,7 +225,7 @@ void Dependencies::report_internal(std::uint32_t reader, std::size_t access) {
 // A counted transaction saw this write. False: nothing can depend on it.
 bool Dependencies::meet(std::uint32_t reader, std::uint32_t key, std::uint64_t value, std::uint32_t write) {
   const auto what = [&] {
-    return name(reader) + " read " + text_of(value) + " of key " + text_of(key_names_[key]);
+    return name(reader) + " read " + value_text(value) + " of key " + key_text(key_names_[key]);
   };
   if (write == kNone) {
     report(Anomaly::garbage_read, {reader}, what() + ", which nobody wrote");
@@ -257,9 +250,9 @@ bool Dependencies::take_list(std::uint32_t reader, std::uint32_t key, std::span<
   if (agreed < shared) {
     for (const std::uint64_t value : list.subspan(agreed)) (void)meet(reader, key, value, find(key, value));
     report(Anomaly::incompatible_order, {reader, keys_[key].ordered_by},
-           name(reader) + " and " + name(keys_[key].ordered_by) + " read key " + text_of(key_names_[key]) +
-               " differently from element " + text_of(agreed) + " on: " + text_of(list[agreed]) + " and " +
-               text_of(order[agreed].value));
+           name(reader) + " and " + name(keys_[key].ordered_by) + " read key " + key_text(key_names_[key]) +
+               " differently from element " + text_of(agreed) + " on: " + value_text(list[agreed]) + " and " +
+               value_text(order[agreed].value));
     return false;
   }
   for (const std::uint64_t value : list.subspan(agreed)) {
@@ -274,7 +267,7 @@ bool Dependencies::extend(std::uint32_t reader, std::uint32_t key, std::uint64_t
   const bool first = write != kNone ? writes_[write].position == kNone : garbage_.emplace(key, value).second;
   if (!first) {
     report(Anomaly::duplicate_elements, {reader},
-           name(reader) + " read " + text_of(value) + " twice in key " + text_of(key_names_[key]));
+           name(reader) + " read " + value_text(value) + " twice in key " + key_text(key_names_[key]));
     return false;
   }
   (void)meet(reader, key, value, write);
@@ -385,8 +378,8 @@ void Dependencies::infer_list(std::uint32_t key, std::span<const Read> reads) {
     }
     if (aborted != kNone) {
       report(Anomaly::dirty_update, {writes_[aborted].transaction, writes_[write].transaction},
-             name(writes_[write].transaction) + " appended " + text_of(writes_[write].value) + " to key " +
-                 text_of(key_names_[key]) + " on top of " + text_of(writes_[aborted].value) + " by " +
+             name(writes_[write].transaction) + " appended " + value_text(writes_[write].value) + " to key " +
+                 key_text(key_names_[key]) + " on top of " + value_text(writes_[aborted].value) + " by " +
                  name(writes_[aborted].transaction) + ", which was aborted");
       aborted = kNone;
     }
@@ -429,8 +422,8 @@ void Dependencies::check_intermediate(const Read& read) {
   const Write& write = writes_[read.write];
   if (write.transaction == read.transaction) return;
   report(Anomaly::g1b, {read.transaction, write.transaction},
-         name(read.transaction) + " read key " + text_of(key_names_[read.key]) + " as " +
-             name(write.transaction) + " left it at " + text_of(write.value) +
+         name(read.transaction) + " read key " + key_text(key_names_[read.key]) + " as " +
+             name(write.transaction) + " left it at " + value_text(write.value) +
              ", before it wrote there again");
 }
 
@@ -448,7 +441,7 @@ void Dependencies::find_lost_updates() {
         before->length == read.length && before->transaction != read.transaction) {
       report(Anomaly::lost_update, {before->transaction, read.transaction},
              name(before->transaction) + " and " + name(read.transaction) + " both read key " +
-                 text_of(key_names_[read.key]) + " " + version(read.write) + ", and both wrote to it");
+                 key_text(key_names_[read.key]) + " " + version(read.write) + ", and both wrote to it");
     }
     before = &read;
   }
@@ -497,14 +490,19 @@ std::vector<Dependencies::Touch> Dependencies::touches_of(std::uint32_t key,
 }
 
 void Dependencies::order_versions(std::span<const Touch> touches, std::span<const Read> reads) {
+  const Level by_order_of_process =
+      options_.versions == VersionOrder::unknown ? Level::process : Level::plain;
+  const Level by_real_time = options_.versions == VersionOrder::linearizable ? Level::plain : Level::realtime;
   std::map<std::uint64_t, const Touch*> by_process;  // its last touch that ended
   std::vector<const Touch*> ends;
   for (const Touch& touch : touches) {
     if (is_end(history_[touch.transaction])) ends.push_back(&touch);
-    if (touch.first != touch.last) add_version_edge(touch.first, touch.last, Level::plain, reads);
+    if (touch.first != touch.last && options_.writes_follow_reads) {
+      add_version_edge(touch.first, touch.last, Level::plain, reads);
+    }
     const Touch*& before = by_process[history_[touch.transaction].process];
     if (before != nullptr && history_[before->transaction].returned < history_[touch.transaction].call) {
-      add_version_edge(before->last, touch.first, Level::process, reads);
+      add_version_edge(before->last, touch.first, by_order_of_process, reads);
     }
     if (is_end(history_[touch.transaction])) before = &touch;
   }
@@ -522,7 +520,7 @@ void Dependencies::order_versions(std::span<const Touch> touches, std::span<cons
       std::erase_if(open, [&](const Touch* each) { return history_[each->transaction].returned < began; });
       open.push_back(*end);
     }
-    for (const Touch* before : open) add_version_edge(before->last, touch.first, Level::realtime, reads);
+    for (const Touch* before : open) add_version_edge(before->last, touch.first, by_real_time, reads);
   }
 }
 
@@ -543,15 +541,39 @@ void Dependencies::add_version_edge(std::uint32_t before, std::uint32_t after, L
 
 // ---- words --------------------------------------------------------------------------------------------------------
 
+std::string Dependencies::placed_name(std::uint32_t transaction) const {
+  return name(transaction) + " (called at " + time_text(history_[transaction].call) + ")";
+}
+std::string Dependencies::key_text(std::uint64_t name) const {
+  return options_.names.key ? options_.names.key(name) : text_of(name);
+}
+std::string Dependencies::value_text(std::uint64_t value) const {
+  return options_.names.value ? options_.names.value(value) : text_of(value);
+}
+std::string Dependencies::time_text(std::uint64_t time) const {
+  return options_.names.time ? options_.names.time(time) : text_of(time);
+}
+
+// The last few elements: where a list ends is what matters.
+std::string Dependencies::list_text(std::span<const std::uint64_t> list) const {
+  constexpr std::size_t kShown = 4;
+  std::string text = list.size() > kShown ? "[..." : "[";
+  for (const std::uint64_t value : list.last(std::min(kShown, list.size()))) {
+    if (text.size() > 1) text += ' ';
+    text += value_text(value);
+  }
+  return text + "]";
+}
+
 std::string Dependencies::version(std::uint32_t write) const {
-  return write == kNone ? "as it was at first" : "up to " + text_of(writes_[write].value);
+  return write == kNone ? "as it was at first" : "up to " + value_text(writes_[write].value);
 }
 
 std::string Dependencies::explain(const CycleStep& step) const {
   const std::string from = name(step.from);
   const std::string to = name(step.edge.to);
-  const std::string key = step.edge.key == kNone ? "" : text_of(key_names_[step.edge.key]);
-  const auto value = [this](std::uint32_t write) { return text_of(writes_[write].value); };
+  const std::string key = step.edge.key == kNone ? "" : key_text(key_names_[step.edge.key]);
+  const auto value = [this](std::uint32_t write) { return value_text(writes_[write].value); };
   std::string text = from + " before " + to + ": ";
   switch (step.edge.kind) {
     case Dependency::ww:
@@ -569,8 +591,8 @@ std::string Dependencies::explain(const CycleStep& step) const {
       return text + "process " + text_of(history_[step.from].process) + " ended it first";
     case Dependency::realtime:
     case Dependency::joint:
-      return text + "it returned at " + text_of(history_[step.from].returned) + ", before the call at " +
-             text_of(history_[step.edge.to].call);
+      return text + "it returned at " + time_text(history_[step.from].returned) + ", before the call at " +
+             time_text(history_[step.edge.to].call);
   }
   if (step.edge.level == Level::process) text += " (by the order of a process)";
   if (step.edge.level == Level::realtime) text += " (by real time)";
@@ -579,9 +601,9 @@ std::string Dependencies::explain(const CycleStep& step) const {
 
 std::string Dependencies::describe(std::uint32_t transaction) const {
   const ClientTransaction& it = history_[transaction];
-  std::string text = name(transaction) + " (process " + text_of(it.process) + ", from " + text_of(it.call);
+  std::string text = name(transaction) + " (process " + text_of(it.process) + ", from " + time_text(it.call);
   switch (it.fate) {
-    case Fate::committed: text += " to " + text_of(it.returned) + ")"; break;
+    case Fate::committed: text += " to " + time_text(it.returned) + ")"; break;
     case Fate::aborted: text += ", aborted)"; break;
     case Fate::unknown: text += ", outcome unknown)"; break;
   }
@@ -590,10 +612,10 @@ std::string Dependencies::describe(std::uint32_t transaction) const {
   for (const Access& access : std::span(it.accesses).first(shown)) {
     text += divider;
     if (access.verb == Verb::write) {
-      text += "wrote " + text_of(access.value) + " to key " + text_of(access.key);
+      text += "wrote " + value_text(access.value) + " to key " + key_text(access.key);
     } else {
-      text += "read key " + text_of(access.key) +
-              (access.known ? " as " + text_of(access.seen) : ", nobody knows what");
+      text += "read key " + key_text(access.key) +
+              (access.known ? " as " + list_text(access.seen) : ", nobody knows what");
     }
     divider = ", ";
   }

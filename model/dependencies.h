@@ -21,8 +21,8 @@ namespace reel::model {
 
 class Dependencies {
  public:
-  // The history must outlive it.
-  Dependencies(std::span<const ClientTransaction> history, DataType type);
+  // Both must outlive it.
+  Dependencies(std::span<const ClientTransaction> history, const TransactionCheckOptions& options);
 
   // What is wrong with the history, if it is none. Call first.
   [[nodiscard]] std::optional<std::string> index();
@@ -113,8 +113,14 @@ class Dependencies {
   // ---- words
   std::string name(std::uint32_t transaction) const { return "T" + std::to_string(transaction); }
   std::string version(std::uint32_t write) const;
+  std::string placed_name(std::uint32_t transaction) const;  // and when it was called
+  std::string key_text(std::uint64_t name) const;
+  std::string value_text(std::uint64_t value) const;
+  std::string time_text(std::uint64_t time) const;
+  std::string list_text(std::span<const std::uint64_t> list) const;
 
   std::span<const ClientTransaction> history_;
+  const TransactionCheckOptions& options_;
   DataType type_;
   DependencyGraph graph_;
   std::vector<std::uint64_t> key_names_;  // sorted; a key is its position here

@@ -15,27 +15,31 @@
 
 namespace reel::model {
 
-struct Configuration {
-  Slots placed;  // closed operations, called and not yet returned, that are in the order already
-  Slots spent;   // open operations that are in the order
+template <class Set>
+struct BasicConfiguration {
+  Set placed;  // closed operations, called and not yet returned, that are in the order already
+  Set spent;   // open operations that are in the order
   State state = 0;
   std::uint32_t trail = 0;  // where its order is written down; 0: nowhere
 };
 
-class Frontier {
+template <class Set>
+class BasicFrontier {
  public:
+  using Configuration = BasicConfiguration<Set>;
   struct Member {
     Configuration configuration;
+    std::uint64_t hash = 0;  // of what must be equal for two to be compared
     std::uint32_t next = 0;  // 1 + the next member with the same hash
     bool alive = true;       // false: dropped since
   };
 
-  Frontier() : buckets_(kBucketsMin) {}
+  BasicFrontier() : buckets_(kBucketsMin) {}
 
   // Nothing if a member is at least as good; otherwise its place, and the members that are no better are
   // dropped. `pure` names the slots of pure operations; it is the same for all members. Places stay valid
   // until clear().
-  Configuration* insert(const Configuration& configuration, const Slots& pure);
+  Configuration* insert(const Configuration& configuration, const Set& pure);
   void clear();
 
   // Members in order of insertion, dropped ones among them. Grows while it is walked by position.
@@ -50,13 +54,16 @@ class Frontier {
     std::uint32_t epoch = 0;
     std::uint32_t head = 0;  // 1 + position
   };
-  Bucket& bucket_of(const Configuration& configuration, const Slots& pure);
-  void grow(const Slots& pure);
+  Bucket& bucket_of(std::uint64_t hash);
+  void grow();
 
   std::vector<Member> members_;
   std::vector<Bucket> buckets_;
   std::uint32_t epoch_ = 1;
   std::size_t alive_ = 0;
 };
+
+using Configuration = BasicConfiguration<Slots>;
+using Frontier = BasicFrontier<Slots>;
 
 }  // namespace reel::model

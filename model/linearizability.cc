@@ -11,7 +11,9 @@ constexpr std::size_t kTrailMin = 1u << 16;
 
 }  // namespace
 
-LinearizabilityChecker::LinearizabilityChecker(const SequentialModel& model, CheckOptions options)
+template <class Set>
+BasicLinearizabilityChecker<Set>::BasicLinearizabilityChecker(const SequentialModel& model,
+                                                              CheckOptions options)
     : model_(model), options_(options), trail_(1), trail_limit_(kTrailMin) {
   options_.steps_max = std::min<std::uint64_t>(options_.steps_max, UINT32_MAX);
   current_.insert(Configuration{{}, {}, model_.initial, 0}, {});
@@ -19,7 +21,8 @@ LinearizabilityChecker::LinearizabilityChecker(const SequentialModel& model, Che
 
 // ---- events, in order
 
-LinearizabilityChecker::Handle LinearizabilityChecker::call(const Operation& operation) {
+template <class Set>
+auto BasicLinearizabilityChecker<Set>::call(const Operation& operation) -> Handle {
   const Handle handle = calls_++;
   if (stopped_) return handle;
   pending_.push_back({operation, Outcome::awaited, false, 0});
@@ -27,7 +30,8 @@ LinearizabilityChecker::Handle LinearizabilityChecker::call(const Operation& ope
   return handle;
 }
 
-void LinearizabilityChecker::returned(Handle handle, Words output) {
+template <class Set>
+void BasicLinearizabilityChecker<Set>::returned(Handle handle, Words output) {
   if (stopped_) return;
   Pending& operation = pending(handle);
   REEL_CHECK(operation.outcome == Outcome::awaited);
@@ -38,7 +42,8 @@ void LinearizabilityChecker::returned(Handle handle, Words output) {
   sweep();
 }
 
-void LinearizabilityChecker::lost(Handle handle) {
+template <class Set>
+void BasicLinearizabilityChecker<Set>::lost(Handle handle) {
   if (stopped_) return;
   Pending& operation = pending(handle);
   REEL_CHECK(operation.outcome == Outcome::awaited);
@@ -47,7 +52,8 @@ void LinearizabilityChecker::lost(Handle handle) {
   sweep();
 }
 
-CheckResult LinearizabilityChecker::finish() {
+template <class Set>
+CheckResult BasicLinearizabilityChecker<Set>::finish() {
   for (Pending& operation : pending_) {
     if (operation.outcome != Outcome::awaited) continue;
     operation.outcome = Outcome::open;
@@ -63,7 +69,8 @@ CheckResult LinearizabilityChecker::finish() {
   return std::move(result_);
 }
 
-void LinearizabilityChecker::sweep() {
+template <class Set>
+void BasicLinearizabilityChecker<Set>::sweep() {
   while (!stopped_ && !events_.empty()) {
     const Event event = events_.front();
     Pending& operation = pending(event.handle);
@@ -84,7 +91,8 @@ void LinearizabilityChecker::sweep() {
   events_.clear();
 }
 
-void LinearizabilityChecker::retire(Pending& operation) {
+template <class Set>
+void BasicLinearizabilityChecker<Set>::retire(Pending& operation) {
   operation.retired = true;
   while (!pending_.empty() && pending_.front().retired) {
     pending_.pop_front();
@@ -92,29 +100,38 @@ void LinearizabilityChecker::retire(Pending& operation) {
   }
 }
 
-void LinearizabilityChecker::give_up(WhyUnknown why, Handle handle) {
+template <class Set>
+void BasicLinearizabilityChecker<Set>::give_up(WhyUnknown why, Handle handle) {
   result_.verdict = Verdict::unknown;
   result_.why = why;
   result_.offender = handle;
   stopped_ = true;
 }
 
-State LinearizabilityChecker::step(State state, const Operation& operation) {
+template <class Set>
+State BasicLinearizabilityChecker<Set>::step(State state, const Operation& operation) {
   ++result_.steps;
   return model_.step(model_.context, state, operation);
 }
 
+template <class Set>
+std::uint64_t BasicLinearizabilityChecker<Set>::touches(const Operation& operation) const {
+  return model_.touches == nullptr ? UINT64_MAX : model_.touches(model_.context, operation);
+}
+
 // ---- calls
 
-void LinearizabilityChecker::admit_closed(Handle handle, Pending& operation) {
+template <class Set>
+void BasicLinearizabilityChecker<Set>::admit_closed(Handle handle, Pending& operation) {
   const unsigned slot = closed_used_.first_free();
   if (slot == Slots::kMax) return give_up(WhyUnknown::window, handle);
   closed_used_.add(slot);
   operation.slot = static_cast<std::uint16_t>(slot);
-  closed_[slot] = {operation.operation, handle, {}};
+  if (slot == closed_.size()) closed_.emplace_back();
+  closed_[slot] = {operation.operation, handle, {}, touches(operation.operation)};
   if (!model_.pure(model_.context, operation.operation)) return;
   pure_.add(slot);
-  for (Frontier::Member& member : current_.members()) {
+  for (auto& member : current_.members()) {
     if (!member.alive) continue;
     Configuration& at = member.configuration;
     const Slots gained = settled(at.state, Slots::only(slot));
@@ -123,7 +140,8 @@ void LinearizabilityChecker::admit_closed(Handle handle, Pending& operation) {
   }
 }
 
-void LinearizabilityChecker::admit_open(Handle handle, Operation operation) {
+template <class Set>
+void BasicLinearizabilityChecker<Set>::admit_open(Handle handle, Operation operation) {
   // P5: it may be left out, and whoever leaves it out has the same future.
   if (model_.pure(model_.context, operation) || model_.idle(model_.context, operation)) return;
   reclaim_spent();
@@ -135,33 +153,37 @@ void LinearizabilityChecker::admit_open(Handle handle, Operation operation) {
     if (earlier.verb == operation.verb && earlier.input == operation.input) twins.add(other);
   });
   open_used_.add(slot);
-  open_[slot] = {operation, handle, twins};
+  if (slot == open_.size()) open_.emplace_back();
+  open_[slot] = {operation, handle, twins, touches(operation)};
 }
 
 // What every explanation has spent cannot be spent again: its slot is free.
-void LinearizabilityChecker::reclaim_spent() {
+template <class Set>
+void BasicLinearizabilityChecker<Set>::reclaim_spent() {
   Slots everywhere = open_used_;
-  for (const Frontier::Member& member : current_.members()) {
+  for (const auto& member : current_.members()) {
     if (member.alive) everywhere &= member.configuration.spent;
   }
   if (everywhere.empty()) return;
-  for (Frontier::Member& member : current_.members()) member.configuration.spent -= everywhere;
+  for (auto& member : current_.members()) member.configuration.spent -= everywhere;
   open_used_ -= everywhere;
   open_used_.for_each([&](unsigned slot) { open_[slot].earlier_twins -= everywhere; });
 }
 
 // ---- returns
 
-void LinearizabilityChecker::on_return(Handle handle, unsigned slot) {
+template <class Set>
+void BasicLinearizabilityChecker<Set>::on_return(Handle handle, unsigned slot) {
   reached_.clear();
   next_.clear();
-  for (const Frontier::Member& member : current_.members()) {
+  for (const auto& member : current_.members()) {
     if (!member.alive) continue;
     Configuration at = member.configuration;
     const bool past = at.placed.has(slot);
     at.placed.remove(slot);
     (past ? next_ : reached_).insert(at, pure_);
   }
+  find_dependents(slot);
   for (std::size_t i = 0; i < reached_.size(); ++i) {
     if (!reached_.at(i).alive) continue;
     const Configuration from = reached_.at(i).configuration;
@@ -181,16 +203,44 @@ void LinearizabilityChecker::on_return(Handle handle, unsigned slot) {
   compact_trail();
 }
 
-// Every operation that is called and not placed may come next: all that returned before are placed.
-void LinearizabilityChecker::expand(const Configuration& from, unsigned slot) {
-  (closed_used_ - pure_ - from.placed).for_each([&](unsigned closed) {
+// The pending operations that are connected with this one by parts of the state that they share.
+template <class Set>
+void BasicLinearizabilityChecker<Set>::find_dependents(unsigned slot) {
+  closed_dependents_ = closed_used_ - pure_;
+  open_dependents_ = open_used_;
+  if (model_.touches == nullptr) return;
+  std::uint64_t parts = closed_[slot].touches;
+  for (std::uint64_t before = 0; parts != before;) {
+    before = parts;
+    const auto spread = [&](const Active& active) {
+      if ((active.touches & parts) != 0) parts |= active.touches;
+    };
+    closed_dependents_.for_each([&](unsigned closed) { spread(closed_[closed]); });
+    open_dependents_.for_each([&](unsigned open) { spread(open_[open]); });
+  }
+  Slots apart;
+  closed_dependents_.for_each([&](unsigned closed) {
+    if ((closed_[closed].touches & parts) == 0) apart.add(closed);
+  });
+  closed_dependents_ -= apart;
+  apart = {};
+  open_dependents_.for_each([&](unsigned open) {
+    if ((open_[open].touches & parts) == 0) apart.add(open);
+  });
+  open_dependents_ -= apart;
+}
+
+// Every dependent that is called and not placed may come next: all that returned before are placed.
+template <class Set>
+void BasicLinearizabilityChecker<Set>::expand(const Configuration& from, unsigned slot) {
+  (closed_dependents_ - from.placed).for_each([&](unsigned closed) {
     const State state = step(from.state, closed_[closed].operation);
     if (state == kRefused) return;
     Configuration to{from.placed, from.spent, state, from.trail};
     to.placed.add(closed);
     arrive(to, closed_[closed], slot);
   });
-  (open_used_ - from.spent).for_each([&](unsigned open) {
+  (open_dependents_ - from.spent).for_each([&](unsigned open) {
     // P3: in any order in which this one is spent and an earlier equal one is not, the two may be swapped.
     if (!open_[open].earlier_twins.is_subset_of(from.spent)) return;
     const State state = step(from.state, open_[open].operation);
@@ -202,7 +252,8 @@ void LinearizabilityChecker::expand(const Configuration& from, unsigned slot) {
   });
 }
 
-void LinearizabilityChecker::arrive(Configuration& to, const Active& placed, unsigned slot) {
+template <class Set>
+void BasicLinearizabilityChecker<Set>::arrive(Configuration& to, const Active& placed, unsigned slot) {
   // P1: whatever order completes the history from here, a pure operation that is legal now can be moved to
   // its front.
   const Slots gained = settled(to.state, pure_ - to.placed);
@@ -214,7 +265,8 @@ void LinearizabilityChecker::arrive(Configuration& to, const Active& placed, uns
 }
 
 // Those of the pure candidates that are legal in this state.
-Slots LinearizabilityChecker::settled(State state, const Slots& candidates) {
+template <class Set>
+Set BasicLinearizabilityChecker<Set>::settled(State state, const Slots& candidates) {
   Slots legal;
   candidates.for_each([&](unsigned slot) {
     const State after = step(state, closed_[slot].operation);
@@ -226,24 +278,27 @@ Slots LinearizabilityChecker::settled(State state, const Slots& candidates) {
 
 // ---- the order, as far as it is wanted
 
-std::uint32_t LinearizabilityChecker::link(std::uint32_t before, Handle handle) {
+template <class Set>
+std::uint32_t BasicLinearizabilityChecker<Set>::link(std::uint32_t before, Handle handle) {
   if (!options_.witness) return 0;
   REEL_CHECK(trail_.size() < UINT32_MAX);
   trail_.push_back({before, handle});
   return static_cast<std::uint32_t>(trail_.size() - 1);
 }
 
-std::uint32_t LinearizabilityChecker::link_pure(std::uint32_t before, const Slots& pure) {
+template <class Set>
+std::uint32_t BasicLinearizabilityChecker<Set>::link_pure(std::uint32_t before, const Slots& pure) {
   pure.for_each([&](unsigned slot) { before = link(before, closed_[slot].handle); });
   return before;
 }
 
 // Keeps only the orders of who is left. A link's predecessor always stands before it, so one pass renumbers
 // them.
-void LinearizabilityChecker::compact_trail() {
+template <class Set>
+void BasicLinearizabilityChecker<Set>::compact_trail() {
   if (trail_.size() < trail_limit_) return;
   std::vector<std::uint32_t> place(trail_.size());
-  for (const Frontier::Member& member : current_.members()) {
+  for (const auto& member : current_.members()) {
     if (!member.alive) continue;
     for (std::uint32_t at = member.configuration.trail; at != 0 && place[at] == 0; at = trail_[at].before)
       place[at] = 1;
@@ -255,18 +310,22 @@ void LinearizabilityChecker::compact_trail() {
     place[at] = kept++;
   }
   trail_.resize(kept);
-  for (Frontier::Member& member : current_.members())
-    member.configuration.trail = place[member.configuration.trail];
+  for (auto& member : current_.members()) member.configuration.trail = place[member.configuration.trail];
   trail_limit_ = std::max<std::size_t>(kTrailMin, std::size_t{kept} * 2);
 }
 
-std::vector<std::uint32_t> LinearizabilityChecker::order_of(const Configuration& configuration) const {
+template <class Set>
+std::vector<std::uint32_t> BasicLinearizabilityChecker<Set>::order_of(
+    const Configuration& configuration) const {
   std::vector<std::uint32_t> order;
   for (std::uint32_t at = configuration.trail; at != 0; at = trail_[at].before)
     order.push_back(trail_[at].handle);
   std::reverse(order.begin(), order.end());
   return order;
 }
+
+template class BasicLinearizabilityChecker<Slots>;
+template class BasicLinearizabilityChecker<FewSlots>;
 
 // ---- a whole history
 
@@ -292,15 +351,14 @@ std::vector<Moment> moments_of(std::span<const Operation> history) {
   return moments;
 }
 
-}  // namespace
-
-CheckResult check_linearizability(const SequentialModel& model, std::span<const Operation> history,
-                                  CheckOptions options) {
-  LinearizabilityChecker checker(model, options);
-  std::vector<LinearizabilityChecker::Handle> handles(history.size());
+template <class Set>
+CheckResult sweep_of(const SequentialModel& model, std::span<const Operation> history,
+                     std::span<const Moment> moments, const CheckOptions& options) {
+  BasicLinearizabilityChecker<Set> checker(model, options);
+  std::vector<std::uint32_t> handles(history.size());
   std::vector<std::uint32_t> positions;  // by handle
   positions.reserve(history.size());
-  for (const Moment& moment : moments_of(history)) {
+  for (const Moment& moment : moments) {
     const Operation& operation = history[moment.at];
     if (moment.is_return) {
       checker.returned(handles[moment.at], operation.output);
@@ -314,6 +372,16 @@ CheckResult check_linearizability(const SequentialModel& model, std::span<const 
   CheckResult result = checker.finish();
   if (result.offender != CheckResult::kNobody) result.offender = positions[result.offender];
   for (std::uint32_t& at : result.order) at = positions[at];
+  return result;
+}
+
+}  // namespace
+
+CheckResult check_linearizability(const SequentialModel& model, std::span<const Operation> history,
+                                  CheckOptions options) {
+  const std::vector<Moment> moments = moments_of(history);
+  CheckResult result = sweep_of<FewSlots>(model, history, moments, options);
+  if (result.why == WhyUnknown::window) result = sweep_of<Slots>(model, history, moments, options);
   return result;
 }
 

@@ -11,6 +11,10 @@
 //   P3  of open operations with equal input only the earliest is tried: swapping equals changes nothing
 //   P4  antichains (model/frontier.h)
 //   P5  open operations that are pure or idle are dropped at once: they constrain nothing
+//   P6  in front of an operation that returns, only those are placed that it depends on, directly or through others that are
+//       pending: all that commute with these can be placed at a later return as well
+// A model may refuse more than it must where it has evidence (sequential.h, key_value.h): what can no longer lead to an outcome
+// that is known is not followed.
 //
 // The sweep stops at the call of an operation whose outcome is not known yet, and goes on when it is; so a
 // checker that is fed while a run goes on needs returned() or lost() for every call, sooner or later. Memory:
@@ -18,7 +22,6 @@
 // with the history.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <deque>
 #include <span>
@@ -57,13 +60,15 @@ struct CheckResult {
   std::uint64_t configurations_max = 0;  // the largest frontier
 };
 
-class LinearizabilityChecker {
+// `Set`: how many closed operations, and how many open ones that may still matter, can be pending at once.
+template <class Set>
+class BasicLinearizabilityChecker {
  public:
   // Numbers operations in order of their calls, from 0.
   using Handle = std::uint32_t;
 
   // What the model's context points to must outlive the checker.
-  explicit LinearizabilityChecker(const SequentialModel& model, CheckOptions options = {});
+  explicit BasicLinearizabilityChecker(const SequentialModel& model, CheckOptions options = {});
 
   // Events in order of time; of events at one time calls come first. Times and outputs in `operation` are
   // ignored.
@@ -78,6 +83,9 @@ class LinearizabilityChecker {
   [[nodiscard]] CheckResult finish();
 
  private:
+  using Slots = Set;
+  using Configuration = BasicConfiguration<Set>;
+  using Frontier = BasicFrontier<Set>;
   enum class Outcome : std::uint8_t { awaited, closed, open };
   struct Pending {
     Operation operation;
@@ -92,7 +100,8 @@ class LinearizabilityChecker {
   struct Active {
     Operation operation;
     Handle handle = 0;
-    Slots earlier_twins;  // open: slots with equal input that were called before
+    Slots earlier_twins;                 // open: slots with equal input that were called before
+    std::uint64_t touches = UINT64_MAX;  // parts of the state
   };
   struct Link {
     std::uint32_t before;
@@ -106,10 +115,12 @@ class LinearizabilityChecker {
   void admit_open(Handle handle, Operation operation);
   void reclaim_spent();
   void on_return(Handle handle, unsigned slot);
+  void find_dependents(unsigned slot);
   void expand(const Configuration& from, unsigned slot);
   void arrive(Configuration& to, const Active& placed, unsigned slot);
   Slots settled(State state, const Slots& candidates);
   State step(State state, const Operation& operation);
+  std::uint64_t touches(const Operation& operation) const;
   void give_up(WhyUnknown why, Handle handle);
 
   std::uint32_t link(std::uint32_t before, Handle handle);
@@ -127,11 +138,14 @@ class LinearizabilityChecker {
   Handle pending_base_ = 0;
   std::deque<Event> events_;  // not swept yet
 
-  std::array<Active, Slots::kMax> closed_;
+  std::vector<Active> closed_;  // by slot, as far as one was ever used
   Slots closed_used_;
   Slots pure_;
-  std::array<Active, Slots::kMax> open_;
+  std::vector<Active> open_;  // likewise
   Slots open_used_;
+
+  Slots closed_dependents_;  // during a return: who may have to be placed in front of it
+  Slots open_dependents_;
 
   Frontier current_;         // explains everything swept
   Frontier reached_;         // during a return: not yet past it
@@ -139,6 +153,8 @@ class LinearizabilityChecker {
   std::vector<Link> trail_;  // [0] is the empty order
   std::size_t trail_limit_ = 0;
 };
+
+using LinearizabilityChecker = BasicLinearizabilityChecker<Slots>;
 
 // A whole history at once, at most 2^32 - 2 operations in any order, none of which returned before it was
 // called. The result's operations are positions in `history`.

@@ -49,6 +49,39 @@ struct LogReference {
   }
 };
 
+// Three cells of two bits in one number: what touches different cells commutes, and a copy ties two of them together.
+struct CellsReference {
+  using Value = std::uint64_t;
+  static constexpr std::uint64_t kWrite = 0;  // input: cell, value
+  static constexpr std::uint64_t kRead = 1;   // input: cell; output: value
+  static constexpr std::uint64_t kCopy = 2;   // input: from, to
+  static std::uint64_t get(Value cells, std::uint64_t cell) { return cells >> cell * 2 & 3; }
+  static Value set(Value cells, std::uint64_t cell, std::uint64_t value) {
+    return (cells & ~(std::uint64_t{3} << cell * 2)) | value << cell * 2;
+  }
+  static bool apply(Value& cells, const Operation& op) {
+    if (op.verb == kRead) return op.open() || op.output.first == get(cells, op.input.first);
+    cells = op.verb == kWrite ? set(cells, op.input.first, op.input.second)
+                              : set(cells, op.input.second, get(cells, op.input.first));
+    return true;
+  }
+};
+
+SequentialModel cells_model() {
+  SequentialModel model{};
+  model.name = "cells";
+  model.step = [](void*, State state, const Operation& op) {
+    return CellsReference::apply(state, op) ? state : kRefused;
+  };
+  model.pure = [](void*, const Operation& op) { return op.verb == CellsReference::kRead; };
+  model.idle = [](void*, const Operation&) { return false; };
+  model.touches = [](void*, const Operation& op) {
+    const std::uint64_t first = std::uint64_t{1} << op.input.first;
+    return op.verb == CellsReference::kCopy ? first | std::uint64_t{1} << op.input.second : first;
+  };
+  return model;
+}
+
 // Is there an order of operations called by `until` that has everything which returned by then?
 template <class Reference>
 bool explainable(const History& history, std::uint64_t until, std::uint64_t placed,
@@ -201,6 +234,24 @@ const Workload<RegisterReference> kCasRegister{
       if (op.verb == register_verb::kCas) op.output.first = 1 - op.output.first;
     }};
 
+const Workload<CellsReference> kCells{
+    [](Draw& draw, const Shape& shape) {
+      Operation op;
+      op.verb = draw.below(3);
+      op.input.first = draw.below(3);
+      op.input.second = op.verb == CellsReference::kCopy ? draw.below(3) : draw.below(shape.values);
+      if (op.verb == CellsReference::kRead) op.input.second = 0;
+      return op;
+    },
+    [](Draw&, std::uint64_t& cells, const Operation& op) {
+      if (op.verb == CellsReference::kRead) return Words{CellsReference::get(cells, op.input.first), 0};
+      (void)CellsReference::apply(cells, op);
+      return Words{};
+    },
+    [](Draw& draw, const Shape& shape, Operation& op) {
+      if (op.verb == CellsReference::kRead) op.output.first = draw.below(shape.values);
+    }};
+
 std::uint64_t digest_of(const std::vector<std::uint64_t>& log, std::uint64_t count) {
   std::uint64_t digest = 0;
   for (std::uint64_t id = 0; id < count; ++id) digest = log_digest(digest, log[id]);
@@ -286,6 +337,11 @@ TEST(LinearizabilityBruteForce, Register) {
 TEST(LinearizabilityBruteForce, CasRegister) {
   // An outcome that decides whether a cas is pure could be taken for another.
   compare_with_brute_force<RegisterReference>(cas_register_model(0), kCasRegister, 40'000);
+}
+
+TEST(LinearizabilityBruteForce, CellsThatAreTiedTogether) {
+  // What commutes with an operation that returns is placed later: unless a third one, that is pending too, depends on both.
+  compare_with_brute_force<CellsReference>(cells_model(), kCells, 30'000);
 }
 
 TEST(LinearizabilityBruteForce, Log) {
@@ -570,13 +626,14 @@ TEST(Slots, AreSetsInEveryWord) {
 TEST(Frontier, KeepsTheAntichain) {
   // A configuration that is worse in one respect and better in another could be dropped, or a worse one kept.
   const Slots pure = Slots::only(9);
-  const auto set = [](std::vector<unsigned> slots) {
+  const auto set = [](const std::vector<unsigned>& slots) {
     Slots result;
     for (const unsigned slot : slots) result.add(slot);
     return result;
   };
   Frontier frontier;
-  const auto insert = [&](std::vector<unsigned> placed, std::vector<unsigned> spent, State state) {
+  const auto insert = [&](const std::vector<unsigned>& placed, const std::vector<unsigned>& spent,
+                          State state) {
     return frontier.insert({set(placed), set(spent), state, 0}, pure) != nullptr;
   };
   EXPECT_TRUE(insert({0}, {1, 200}, 5));

@@ -27,6 +27,9 @@ struct SequentialModel {
   bool (*pure)(void* context, const Operation& operation);
   // True if leaving this open operation out of every order costs nothing, as far as the model knows.
   bool (*idle)(void* context, const Operation& operation);
+  // Which parts of the state the operation may read or change, as bits; nullptr: all. Two that share no bit commute, whatever
+  // came of them, in every state.
+  std::uint64_t (*touches)(void* context, const Operation& operation) = nullptr;
 };
 
 // ---- a register, with or without compare-and-set

@@ -9,41 +9,42 @@
 
 namespace reel::model {
 
-class Slots {
+template <std::size_t kWords>
+class BasicSlots {
  public:
-  static constexpr unsigned kMax = 256;
+  static constexpr unsigned kMax = 64 * kWords;
 
-  constexpr Slots() = default;
+  constexpr BasicSlots() = default;
   // The set of this slot alone. Requires slot < kMax.
-  static constexpr Slots only(unsigned slot) {
-    Slots set;
+  static constexpr BasicSlots only(unsigned slot) {
+    BasicSlots set;
     set.words_[slot / 64] = std::uint64_t{1} << (slot % 64);
     return set;
   }
 
-  constexpr bool operator==(const Slots&) const = default;
-  constexpr Slots& operator|=(const Slots& other) {
+  constexpr bool operator==(const BasicSlots&) const = default;
+  constexpr BasicSlots& operator|=(const BasicSlots& other) {
     for (std::size_t i = 0; i < kWords; ++i) words_[i] |= other.words_[i];
     return *this;
   }
-  constexpr Slots& operator&=(const Slots& other) {
+  constexpr BasicSlots& operator&=(const BasicSlots& other) {
     for (std::size_t i = 0; i < kWords; ++i) words_[i] &= other.words_[i];
     return *this;
   }
   // Set difference.
-  constexpr Slots& operator-=(const Slots& other) {
+  constexpr BasicSlots& operator-=(const BasicSlots& other) {
     for (std::size_t i = 0; i < kWords; ++i) words_[i] &= ~other.words_[i];
     return *this;
   }
-  friend constexpr Slots operator|(Slots a, const Slots& b) { return a |= b; }
-  friend constexpr Slots operator&(Slots a, const Slots& b) { return a &= b; }
-  friend constexpr Slots operator-(Slots a, const Slots& b) { return a -= b; }
+  friend constexpr BasicSlots operator|(BasicSlots a, const BasicSlots& b) { return a |= b; }
+  friend constexpr BasicSlots operator&(BasicSlots a, const BasicSlots& b) { return a &= b; }
+  friend constexpr BasicSlots operator-(BasicSlots a, const BasicSlots& b) { return a -= b; }
 
-  constexpr bool empty() const { return *this == Slots(); }
+  constexpr bool empty() const { return *this == BasicSlots(); }
   constexpr bool has(unsigned slot) const { return (words_[slot / 64] >> (slot % 64) & 1u) != 0; }
   constexpr void add(unsigned slot) { words_[slot / 64] |= std::uint64_t{1} << (slot % 64); }
   constexpr void remove(unsigned slot) { words_[slot / 64] &= ~(std::uint64_t{1} << (slot % 64)); }
-  constexpr bool is_subset_of(const Slots& other) const { return (*this - other).empty(); }
+  constexpr bool is_subset_of(const BasicSlots& other) const { return (*this - other).empty(); }
 
   // kMax if the set is full.
   constexpr unsigned first_free() const {
@@ -63,15 +64,17 @@ class Slots {
   }
   template <class Hasher>
   void add_to(Hasher& hasher) const {
-    // Slots are handed out from below, so most words are empty: they are told by their place.
+    // BasicSlots are handed out from below, so most words are empty: they are told by their place.
     for (std::size_t i = 0; i < kWords; ++i) {
       if (words_[i] != 0) hasher.add(words_[i] + i);
     }
   }
 
  private:
-  static constexpr std::size_t kWords = kMax / 64;
   std::array<std::uint64_t, kWords> words_{};
 };
+
+using Slots = BasicSlots<4>;
+using FewSlots = BasicSlots<1>;  // enough for most histories, and faster
 
 }  // namespace reel::model

@@ -75,7 +75,7 @@ const AnomalyReport* TransactionReport::worst(Isolation model) const {
 std::expected<TransactionReport, std::string> check_transactions(std::span<const ClientTransaction> history,
                                                                  const TransactionCheckOptions& options) {
   if (history.size() > kTransactionsMax) return std::unexpected("it has more than 2^31 transactions");
-  Dependencies dependencies(history, options.type);
+  Dependencies dependencies(history, options);
   if (auto wrong = dependencies.index()) return std::unexpected(std::move(*wrong));
   dependencies.infer();
   TransactionReport report;

@@ -22,6 +22,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -56,8 +57,25 @@ struct ClientTransaction {
 
 enum class DataType : std::uint8_t { list, reg };
 
+// How the numbers of a history are told in sentences; what is empty tells them as they are.
+struct HistoryNames {
+  std::function<std::string(std::uint64_t)> key{}, value{}, time{};
+};
+
+// Registers: what the order in which a key was touched says of the order of its versions. Elle calls these sequential and
+// linearizable keys; both are assumptions about the store, each key for itself.
+enum class VersionOrder : std::uint8_t {
+  unknown,      // nothing for sure: what it would mean counts as an anomaly of its process or of real time
+  process,      // each process sees the versions of a key in their order
+  linearizable  // so does whoever is called later
+};
+
 struct TransactionCheckOptions {
   DataType type = DataType::list;
+  // Registers: who reads a version and then writes has overwritten it, perhaps with others in between.
+  bool writes_follow_reads = true;
+  VersionOrder versions = VersionOrder::unknown;  // registers
+  HistoryNames names{};
   std::uint64_t steps_max =
       20'000'000;  // edges looked at in order to find short cycles; not time: repeatable
 };

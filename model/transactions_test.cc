@@ -682,6 +682,43 @@ TEST(TransactionsBruteForce, RegistersAreNeverWronglyAccused) {
   }
 }
 
+TEST(TransactionsBruteForce, AssumptionsAccuseOnlyWhoBreaksThem) {
+  // What is assumed of the order of versions could be held against a history that keeps to it; and what is not assumed could
+  // be used all the same.
+  std::uint64_t kept = 0, more = 0, fewer = 0;
+  for (std::uint64_t seed = 0; seed < 20'000 && !HasFailure(); ++seed) {
+    Draw draw(seed ^ 0xa55);
+    const History history = Generator(draw, DataType::reg, draw_plan(draw, 5)).run();
+    const auto found = [&](VersionOrder versions, bool writes_follow_reads) {
+      const auto report = check_transactions(
+          history.transactions,
+          {.type = DataType::reg, .writes_follow_reads = writes_follow_reads, .versions = versions});
+      return report.has_value() ? report->found : Anomalies{0};
+    };
+    const Anomalies plain = found(VersionOrder::unknown, true);
+    const Anomalies process = found(VersionOrder::process, true);
+    const Anomalies linearizable = found(VersionOrder::linearizable, true);
+    const Anomalies least = found(VersionOrder::unknown, false);
+    // Whoever is strictly serializable keeps to every assumption.
+    if (Judge{history.transactions, DataType::reg, Level::realtime}.serializable()) {
+      ++kept;
+      EXPECT_EQ(plain | process | linearizable | least, 0u) << "seed " << seed;
+    }
+    if (Judge{history.transactions, DataType::reg, Level::process}.serializable()) {
+      EXPECT_EQ(process & forbidden_by(Isolation::serializable), 0u) << "seed " << seed;
+    }
+    EXPECT_TRUE(plain != 0 || least == 0) << "seed " << seed;
+    EXPECT_TRUE(linearizable != 0 || plain == 0) << "seed " << seed;
+    const Anomalies serializable = forbidden_by(Isolation::serializable);
+    more += (linearizable & serializable) != 0 && (plain & serializable) == 0 ? 1 : 0;
+    fewer += (least & serializable) == 0 && (plain & serializable) != 0 ? 1 : 0;
+  }
+  // Each of them must matter somewhere.
+  EXPECT_GT(kept, 1'000u);
+  EXPECT_GT(more, 100u);
+  EXPECT_GT(fewer, 0u);
+}
+
 // ---- long histories -------------------------------------------------------------------------------------------------
 
 // Serial, in real time too: what one client after the other does to lists that are left when they are long.

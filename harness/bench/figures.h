@@ -23,5 +23,9 @@ inline void show(const std::string& line) {
   fmt::print(stderr, "\r{:<100}", line);
   std::fflush(stderr);
 }
+// Nothing takes its place.
+inline void show_done() {
+  if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r{:<100}\r", "");
+}
 
 }  // namespace reel::harness

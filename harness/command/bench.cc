@@ -52,10 +52,6 @@ struct BenchFlags {
 double microseconds(std::int64_t ns) { return static_cast<double>(ns) / 1e3; }
 double mebibytes(std::uint64_t bytes) { return static_cast<double>(bytes) / (1u << 20); }
 
-void show_done() {
-  if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r{:<100}\r", "");
-}
-
 // ---- appends: `floor` and `append` -------------------------------------------------------------------------------
 
 // One load on one cluster, and what every process paid for it.
@@ -497,6 +493,7 @@ void add_bench(CLI::App& app, Run& run) {
   add_bench_feed(*bench, run);
   add_recovery(*bench, run);
   add_sim_bench(*bench, run);
+  add_bench_check(*bench, run);
   CLI::App* node = bench->add_subcommand("floor-node", "One process of `bench floor`");
   node->group("");  // hidden
   auto config = std::make_shared<std::string>();

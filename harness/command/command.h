@@ -15,6 +15,7 @@ using Run = std::function<Exit()>;
 void add_sim(CLI::App& app, Run& run);
 void add_replay(CLI::App& app, Run& run);
 void add_trace(CLI::App& app, Run& run);
+void add_check(CLI::App& app, Run& run);
 
 // The real world.
 void add_node(CLI::App& app, Run& run);
@@ -28,6 +29,7 @@ void add_status(CLI::App& app, Run& run);
 void add_admin(CLI::App& app, Run& run);
 void add_disk(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
+void add_bench_check(CLI::App& bench, Run& run);
 void add_bench_contention(CLI::App& bench, Run& run);
 void add_bench_feed(CLI::App& bench, Run& run);
 void add_bench_overload(CLI::App& bench, Run& run);
