@@ -15,6 +15,7 @@ using Run = std::function<Exit()>;
 void add_sim(CLI::App& app, Run& run);
 void add_replay(CLI::App& app, Run& run);
 void add_trace(CLI::App& app, Run& run);
+void add_shrink(CLI::App& app, Run& run);
 
 // The real world.
 void add_node(CLI::App& app, Run& run);
