@@ -75,7 +75,7 @@ std::expected<Moment, std::string> parse_moment(std::string_view text) {
 
 bool is_reached(const Moment& moment, const sim::World& world) {
   if (moment.events) return world.events() >= *moment.events;
-  return world.next_time() > moment.time;
+  return world.events() > 0 && world.next_time() > moment.time;  // before the first boot nothing waits
 }
 
 std::optional<NodeId> machine_by_name(const Simulation& simulation, std::string_view name) {

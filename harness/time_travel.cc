@@ -14,7 +14,7 @@
 #include <memory>
 
 #include "harness/recording.h"
-#include "harness/trial.h"
+#include "io/ports/assert.h"
 
 namespace reel::harness {
 namespace {
@@ -119,7 +119,7 @@ class Stepper {
   }
 
   [[noreturn]] void play() {
-    Simulation simulation(trial_.options, trial_.overrides);
+    Simulation simulation(trial_.options, trial_.overrides, trial_.between);
     const Narrator narrator(simulation);
     simulation_ = &simulation;
     narrator_ = &narrator;
@@ -224,7 +224,7 @@ class Stepper {
     if (found == MAP_FAILED) return;
     const pid_t child = fork();
     if (child == 0) {
-      Simulation simulation(trial_.options, trial_.overrides);
+      Simulation simulation(trial_.options, trial_.overrides, trial_.between);
       simulation.stop_at(moment->time);
       simulation.between_events([&] { return !is_reached(*moment, simulation.world()); });
       (void)simulation.run();
@@ -299,16 +299,13 @@ struct Future {
 // Forks futures off a run at one moment after the other.
 class Forker {
  public:
-  Forker(const sim::Trace& trace, Trial trial, std::uint32_t count, std::uint32_t jobs)
-      : trial_(std::move(trial)),
-        wanted_(trace.failure ? signature_of(*trace.failure) : ""),
-        count_(count),
-        jobs_(std::max(1u, jobs)) {}
+  Forker(const Past& past, std::uint32_t count, std::uint32_t jobs)
+      : trial_(past.trial), wanted_(past.signature), count_(count), jobs_(std::max(1u, jobs)) {}
 
   // At each of the moments, which rise. A future never returns from here.
   std::vector<Futures> at(std::span<const Moment> moments,
                           const std::function<void(const Futures&)>& progress) {
-    Simulation simulation(trial_.options, trial_.overrides);
+    Simulation simulation(trial_.options, trial_.overrides, trial_.between);
     const Narrator narrator(simulation);
     std::vector<Futures> found;
     std::size_t next = 0;
@@ -470,31 +467,34 @@ std::size_t largest_rise(const std::vector<Futures>& curve) {
 
 }  // namespace
 
-std::expected<Futures, std::string> fork_at(const sim::Trace& trace, const Moment& moment,
-                                            std::uint32_t count, std::uint32_t jobs) {
+std::expected<Past, std::string> past_of(const sim::Trace& trace) {
   auto trial = trial_of(trace);
   if (!trial) return std::unexpected(trial.error());
-  return Forker(trace, *std::move(trial), count, jobs).at(std::span(&moment, 1), {}).front();
+  return Past{*std::move(trial), trace.events, trace.failure ? signature_of(*trace.failure) : ""};
 }
 
-std::expected<Culprit, std::string> find_culprit(const sim::Trace& trace, std::uint32_t futures,
-                                                 std::uint32_t points, std::uint32_t rounds,
-                                                 std::uint32_t jobs,
-                                                 const std::function<void(const Futures&)>& progress) {
-  if (!trace.failure) return std::unexpected("the trace is of a run that does not fail: there is no culprit");
-  const auto trial = trial_of(trace);
-  if (!trial) return std::unexpected(trial.error());
+Futures fork_at(const Past& past, const Moment& moment, std::uint32_t count, std::uint32_t jobs) {
+  return Forker(past, count, jobs).at(std::span(&moment, 1), {}).front();
+}
+
+Culprit find_culprit(const Past& past, const CulpritOptions& options) {
+  REEL_CHECK(!past.signature.empty());
   Culprit culprit;
-  culprit.curve = Forker(trace, *trial, futures, jobs).at(between(0, trace.events, points), progress);
-  for (std::uint32_t round = 0; round < rounds && culprit.curve.size() > 1; ++round) {
+  const auto look = [&](std::span<const Moment> moments) {
+    return Forker(past, options.futures, options.jobs).at(moments, options.progress);
+  };
+  culprit.curve = look(between(0, past.events, options.points));
+  for (std::uint32_t round = 0; round < options.rounds && culprit.curve.size() > 1; ++round) {
     const std::size_t jump = largest_rise(culprit.curve);
     const std::uint64_t low = culprit.curve[jump - 1].events;
     const std::uint64_t high = culprit.curve[jump].events;
     if (high - low <= 1) break;
-    const std::vector<Moment> closer = between(low, high, points);
-    if (closer.size() <= 2) break;
-    const auto inner = std::span(closer).subspan(1, closer.size() - 2);
-    std::vector<Futures> found = Forker(trace, *trial, futures, jobs).at(inner, progress);
+    const std::vector<Moment> closer = between(low, high, std::max(3u, options.points));
+    std::vector<Futures> found = look(std::span(closer).subspan(1, closer.size() - 2));
+    // One entry of the queue may be several events, so that a point comes to lie on its neighbour.
+    std::erase_if(found,
+                  [low, high](const Futures& point) { return point.events <= low || point.events >= high; });
+    if (found.empty()) break;
     culprit.curve.insert(culprit.curve.begin() + static_cast<std::ptrdiff_t>(jump),
                          std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   }

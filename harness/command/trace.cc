@@ -39,10 +39,6 @@ struct ReplayCommand {
   }
 };
 
-// Futures of each point of a curve, points of each round, and rounds.
-constexpr std::uint32_t kCulpritFutures = 12;
-constexpr std::uint32_t kCulpritPoints = 11;
-constexpr std::uint32_t kCulpritRounds = 5;
 constexpr std::uint32_t kFuturesMax = 10'000;
 
 sim::Trace trace_at(const std::string& path) {
@@ -112,46 +108,52 @@ void print_futures(const Futures& futures) {
 }
 
 Exit ReplayCommand::show_futures(const sim::Trace& trace) const {
-  const auto found = fork_at(trace, moment_of(at), futures == 0 ? kCulpritFutures : futures, processes());
-  if (!found) refuse(paths.front() + ": " + found.error());
+  const auto past = past_of(trace);
+  if (!past) refuse(paths.front() + ": " + past.error());
+  const Futures found =
+      fork_at(*past, moment_of(at), futures == 0 ? CulpritOptions().futures : futures, processes());
   std::map<std::string, std::uint32_t> signatures;
-  for (const std::string& signature : found->signatures) ++signatures[signature];
+  for (const std::string& signature : found.signatures) ++signatures[signature];
   if (json) {
-    const nlohmann::ordered_json object{{"trace", paths.front()},  {"events", found->events},
-                                        {"futures", found->count}, {"failed", found->failed},
-                                        {"alike", found->alike},   {"signatures", signatures}};
+    const nlohmann::ordered_json object{{"trace", paths.front()}, {"events", found.events},
+                                        {"futures", found.count}, {"failed", found.failed},
+                                        {"alike", found.alike},   {"signatures", signatures}};
     fmt::print("{}\n", object.dump());
     return Exit::ok;
   }
-  fmt::print("{}\n{} futures from here: {} fail, {} of them as the trace does\n", found->last, found->count,
-             found->failed, found->alike);
+  fmt::print("{}\n{} futures from here: {} fail, {} of them as the trace does\n", found.last, found.count,
+             found.failed, found.alike);
   for (const auto& [signature, count] : signatures) fmt::print("  {:>4}  {}\n", count, signature);
   return Exit::ok;
 }
 
 Exit ReplayCommand::show_culprit(const sim::Trace& trace) const {
-  const auto progress = [](const Futures& point) {
+  if (!trace.failure) refuse(paths.front() + " is of a run that does not fail: there is no culprit");
+  const auto past = past_of(trace);
+  if (!past) refuse(paths.front() + ": " + past.error());
+  CulpritOptions options;
+  if (futures != 0) options.futures = futures;
+  options.jobs = processes();
+  options.progress = [](const Futures& point) {
     if (isatty(STDERR_FILENO) == 0) return;
     fmt::print(stderr, "\revent {}: {} of {} futures fail   ", point.events, point.alike, point.count);
     std::fflush(stderr);
   };
-  const std::uint32_t count = futures == 0 ? kCulpritFutures : futures;
-  const auto found = find_culprit(trace, count, kCulpritPoints, kCulpritRounds, processes(), progress);
+  const Culprit found = find_culprit(*past, options);
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\n");
-  if (!found) refuse(paths.front() + ": " + found.error());
-  const Futures& after = found->curve[found->jump];
+  const Futures& after = found.curve[found.jump];
   if (json) {
     nlohmann::ordered_json object{{"trace", paths.front()}, {"event", after.events}, {"last", after.last}};
     object["curve"] = nlohmann::ordered_json::array();
-    for (const Futures& point : found->curve)
+    for (const Futures& point : found.curve)
       object["curve"].push_back({{"events", point.events}, {"futures", point.count}, {"alike", point.alike}});
     fmt::print("{}\n", object.dump());
     return Exit::ok;
   }
   fmt::print("    event          time  futures that fail as the trace does\n");
-  for (const Futures& point : found->curve) print_futures(point);
-  if (found->jump == 0) return Exit::ok;
-  const Futures& before = found->curve[found->jump - 1];
+  for (const Futures& point : found.curve) print_futures(point);
+  if (found.jump == 0) return Exit::ok;
+  const Futures& before = found.curve[found.jump - 1];
   fmt::print("culprit: between events {} and {} it rises from {} to {} of {}\n{}\n", before.events,
              after.events, before.alike, after.alike, after.count, after.last);
   return Exit::ok;
