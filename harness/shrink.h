@@ -5,11 +5,13 @@
 // the cluster's options unusual; requests; then single strikes and single choices, by delta debugging: halves, then
 // smaller parts, then one by one (Zeller and Hildebrandt, 2002). Because choices are keyed, taking one away does not shift
 // the others. But what is left of a run meets other moments; so a candidate that passes is tried again in worlds of other
-// seeds (Cuts::respin).
+// seeds (Cuts::respin). If no such world fails without timing noise either, clusters of other seeds are looked through for
+// the same failure: then the minimum has another seed than the run that it was asked for.
 //
 // What counts as one decision that is not the default: a fault program that is on throughout its interval; a strike of one
 // that strikes (with its time, target and length); a dimension of the cluster's options that left its default; and each
-// other choice that is not neutral (sim/decisions.h), such as a parcel that is dropped, a delay, what a client asks for.
+// other choice that is not neutral (sim/decisions.h: a pause is neutral when it lasts its mean), such as a parcel that is
+// dropped, a delay, what a client asks for.
 // Identities (sessions, entropy) and the sizes of nodes, clients and requests are none: they are reported beside it.
 #pragma once
 
