@@ -118,7 +118,11 @@ class Shrinker {
     Size size;
     size.decisions = decisions_of(trial, outcome.draws);
     size.nodes = trial.options.nodes.value_or(nodes_);
-    size.clients = static_cast<std::uint32_t>(clients_.size() - trial.options.cuts.without.size());
+    const std::vector<NodeId>& without = trial.options.cuts.without;
+    size.clients =
+        static_cast<std::uint32_t>(std::count_if(clients_.begin(), clients_.end(), [&](NodeId client) {
+          return std::find(without.begin(), without.end(), client) == without.end();
+        }));
     size.commits = outcome.commits;
     size.events = outcome.events;
     size.time_ns = outcome.time_ns;
@@ -225,14 +229,16 @@ class Shrinker {
     pass_ = "other seeds";
     const io::Instant time_max = limits_.time_max;
     limits_.time_max = std::max(time_max, io::Instant{} + kHuntMin);
+    const sim::ChoiceSet neutral = candidate.options.cuts.neutral;
     candidate.overrides.clear();
-    candidate.options.cuts.plan.reset();
+    candidate.options.cuts = {};  // of another cluster's clients and programs
+    candidate.options.cuts.neutral = neutral;
     std::vector<Trial> candidates(kSeedsHunted, candidate);
     for (std::uint64_t i = 0; i < candidates.size(); ++i) {
       SimulationOptions& options = candidates[i].options;
       options.seed = io::keyed_hash(current_.options.seed, {kHunted, i});
       options.nodes = std::min(nodes_, 3u);
-      if (i % 2 == 1) options.setting = Setting::harsh;
+      if (i % 2 == 1 && options.setting == Setting::normal) options.setting = Setting::harsh;
     }
     if (adopt_first(std::move(candidates))) return learn();
     limits_.time_max = time_max;

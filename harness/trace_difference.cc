@@ -22,6 +22,12 @@ std::string shown(const std::string& value) {
   return value.size() > kValueShown ? text + "..." : text;
 }
 
+std::optional<std::string> value_of(const sim::Trace& trace, const std::string& option) {
+  const auto found = trace.options.find(option);
+  if (found == trace.options.end()) return std::nullopt;
+  return found->second;
+}
+
 std::vector<std::string> made_from(const sim::Trace& left, const sim::Trace& right) {
   std::vector<std::string> lines;
   if (left.seed != right.seed)
@@ -30,12 +36,9 @@ std::vector<std::string> made_from(const sim::Trace& left, const sim::Trace& rig
   for (const auto& [key, value] : left.options) options[key].first = "'" + shown(value) + "'";
   for (const auto& [key, value] : right.options) options[key].second = "'" + shown(value) + "'";
   for (const auto& [key, values] : options) {
-    const auto value_in = [&key = key](const sim::Trace& trace) {
-      const auto found = trace.options.find(key);
-      return found == trace.options.end() ? std::optional<std::string>() : found->second;
-    };
-    if (value_in(left) == value_in(right)) continue;
     const auto& [a, b] = values;
+    // Both are cut short where they are shown, so they are compared where they are whole.
+    if (value_of(left, key) == value_of(right, key)) continue;
     lines.push_back("option " + key + ": " + (a.empty() ? "not given" : a) + " / " +
                     (b.empty() ? "not given" : b));
   }

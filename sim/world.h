@@ -141,8 +141,8 @@ class World {
   std::uint64_t chain() const { return chain_.value(); }
   std::uint64_t events() const { return events_; }
   std::size_t pending() const { return queue_.size(); }
-  // What is under way to a machine, by time and then by kind and peer; without what its present life will not get. For
-  // people.
+  // What is under way to a machine, by time and then by kind and peer; without what its present life will not get, and
+  // what a clog or a pause holds back. For people.
   struct UnderWay {
     io::Instant time;
     EventKind kind{};
