@@ -75,6 +75,7 @@ class Shrinker {
                              ": only a run that an oracle or an assertion ends can be shrunk");
     }
     signature_ = signature_of(first.failure);
+    keeps_workload_ = first.failure.oracle == "liveness";
     limits_.events_max = first.events * kEventsFactor + kEventsSpare;
     limits_.time_max = later_than(first.time_ns);
     learn();
@@ -246,11 +247,15 @@ class Shrinker {
     neutralise(kTiming);
   }
 
+  // A client that always chooses the same may never come to its end, whatever the cluster does: in a run that is said to be
+  // stuck, clients keep their choices.
+  bool may_go(Choice kind) const { return kind != Choice::workload || !keeps_workload_; }
+
   template <class Kinds>
   void neutralise(const Kinds& kinds) {
     pass_ = "kinds of choices";
     for (const Choice kind : kinds) {
-      if (current_.options.cuts.neutral[index_of(kind)] || spent()) continue;
+      if (current_.options.cuts.neutral[index_of(kind)] || !may_go(kind) || spent()) continue;
       Trial candidate = current_;
       candidate.options.cuts.neutral.set(index_of(kind));
       (void)adopt(candidate, std::max(worlds_, kWorldsForKinds));
@@ -344,7 +349,7 @@ class Shrinker {
   // Of one kind, those choices that the failure needs; the others are neutral.
   void drop_choices(Choice kind) {
     pass_ = name_of(kind);
-    if (spent()) return;
+    if (!may_go(kind) || spent()) return;
     std::vector<sim::Override> chosen;
     for (const sim::Override& draw : draws()) {
       if (draw.key.kind == kind) chosen.push_back(draw);
@@ -384,6 +389,7 @@ class Shrinker {
   std::uint64_t worlds_ = 1;
   std::uint64_t respins_ = 0;  // no world is tried for two candidates
   bool changed_ = false;
+  bool keeps_workload_ = false;
   const char* pass_ = "";
   std::optional<std::vector<sim::Override>> drawn_;
   Trial drawn_of_;
