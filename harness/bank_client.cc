@@ -196,7 +196,7 @@ void BankProgram::on_alarm() {
   }
   if (plan_.impatient && below(12) == 0) cancel_one();
   if (memory_.operations >= plan_.operations && orders_.empty()) return;
-  const auto pause = decisions_.exponential(key(), static_cast<std::uint64_t>(plan_.think_mean.ns));
+  const auto pause = decisions_.pause(key(), static_cast<std::uint64_t>(plan_.think_mean.ns));
   set_alarm(ports().clock.now().monotonic + io::Duration{static_cast<std::int64_t>(pause)});
 }
 

@@ -132,7 +132,7 @@ class Help(Contract):
         seen = {" ".join(path): text for path, text in self.commands()}
         for name in ("up", "node", "node init", "append", "submit", "resolve", "lookup", "feed", "status",
                      "admin", "admin partition", "admin partition list", "admin partition describe", "sim", "replay",
-                     "trace hash", "trace dump", "check", "disk crash-image", "bench"):
+                     "shrink", "trace hash", "trace dump", "trace view", "trace diff", "check", "disk crash-image", "bench"):
             self.assertIn(name, seen)
         for name, text in seen.items():
             self.assertIn("Usage: reel", text)
@@ -859,7 +859,9 @@ class Files(Contract):
         self.succeeds("replay", trace)
         good = trace.read_bytes()
         bad = self.directory / "bad.trace"
-        commands = (["replay"], ["trace", "hash"], ["trace", "dump"])
+        commands = (["replay"], ["replay", "--until", "1s"], ["replay", "--step"], ["replay", "--culprit"],
+                    ["replay", "--fork", 2, "--at", "1s"], ["shrink"], ["trace", "hash"], ["trace", "dump"],
+                    ["trace", "view"], ["trace", "diff", trace])
         for content in (b"", b"not a trace", good[:len(good) // 2], good[:-1], good[:100] + b"\xff" + good[101:],
                         good[:-100] + bytes([good[-100] ^ 1]) + good[-99:]):
             bad.write_bytes(content)
@@ -869,6 +871,40 @@ class Files(Contract):
             self.refused(FINDING, ["nosuch.trace", "No such file"], *command, self.directory / "nosuch.trace")
             self.refused(FINDING, [str(self.directory)], *command, self.directory)
         self.refused(FINDING, ["cannot write"], "sim", "--seed", 5, "--trace", self.directory / "no" / "where")
+
+    def test_time_travel(self):
+        """Whoever looks into a run must see that run, and hear in one line what cannot be looked at."""
+        trace, other = self.directory / "one.trace", self.directory / "other.trace"
+        self.succeeds("sim", "--seed", 5, "--trace", trace)
+        self.succeeds("sim", "--seed", 6, "--trace", other)
+        state = self.succeeds("replay", trace, "--until", "1.5s", "--inspect", "node1").decode()
+        self.assertRegex(state, r"^node 1 at 1\.\d+ s, event \d+: ")
+        self.assertNotIn("\nnode 2 at", state)
+        event = re.search(r"event (\d+)", state)[1]
+        there = self.succeeds("replay", trace, "--until", event, "--inspect", "node1").decode()
+        stepped = self.succeeds("replay", trace, "--step", input=f"g 20000\ng 1.5s\ni node1\nb\nn\ni node1\nq\n".encode()).decode()
+        self.assertEqual(stepped.count(there), 2, stepped)
+        future = json.loads(self.succeeds("replay", trace, "--fork", 3, "--at", "2s", "--json"))
+        self.assertEqual((future["futures"], future["failed"]), (3, 0))
+        diagram = self.succeeds("trace", "view", trace).decode().splitlines()
+        self.assertLessEqual(len(diagram), 60)
+        self.assertLessEqual(max(map(len, diagram)), 120)
+        self.assertEqual(self.succeeds("trace", "diff", trace, trace), b"the same run\n")
+        done = run_reel(REEL, "trace", "diff", trace, other)
+        self.assertEqual(done.returncode, FINDING)
+        self.assertIn(b"seed 5 / 6\n", done.stdout)
+        self.refused(FINDING, ["does not fail"], "shrink", trace)
+        self.refused(FINDING, ["does not fail"], "shrink", "--seed", 5)
+        self.refused(FINDING, ["does not fail"], "replay", trace, "--culprit")
+        self.refused(USAGE, ["a trace or --seed"], "shrink")
+        self.refused(USAGE, ["a trace or --seed"], "shrink", trace, "--seed", 5)
+        self.refused(USAGE, ["1..5"], "shrink", "--seed", "x1..5")
+        self.refused(USAGE, ["no moment of a run"], "replay", trace, "--until", "soon")
+        self.refused(USAGE, ["no machine 'node9'"], "replay", trace, "--until", "1s", "--inspect", "node9")
+        self.refused(USAGE, ["--inspect needs --until"], "replay", trace, "--inspect", "node1")
+        self.refused(USAGE, ["--fork needs --at"], "replay", trace, "--fork", 3)
+        self.refused(USAGE, ["one of"], "replay", trace, "--step", "--until", "1s")
+        self.refused(USAGE, ["one trace"], "replay", trace, other, "--step")
 
     def test_recordings(self):
         """Evidence that is damaged must not be taken for evidence."""

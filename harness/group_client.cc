@@ -72,7 +72,7 @@ class MemberProgram final : public io::Host {
   }
   std::uint64_t below(std::uint64_t bound) { return decisions_.below(key(), bound); }
   io::Duration draw(io::Duration mean) {
-    return {static_cast<std::int64_t>(decisions_.exponential(key(), static_cast<std::uint64_t>(mean.ns)))};
+    return {static_cast<std::int64_t>(decisions_.pause(key(), static_cast<std::uint64_t>(mean.ns)))};
   }
 
   void join() {
@@ -218,7 +218,7 @@ class Operator {
       write(host);
       if (memory_.partitions >= plan_.partitions_total) return;
       host.sleep({static_cast<std::int64_t>(
-          decisions_.exponential(key(), static_cast<std::uint64_t>(plan_.think_mean.ns)))});
+          decisions_.pause(key(), static_cast<std::uint64_t>(plan_.think_mean.ns)))});
       create(host);
     }
   }

@@ -35,7 +35,7 @@ class LockClient {
       act(host);
       ++memory_.answered;
       host.sleep({static_cast<std::int64_t>(
-          decisions_.exponential(key(), static_cast<std::uint64_t>(plan_.think_mean.ns)))});
+          decisions_.pause(key(), static_cast<std::uint64_t>(plan_.think_mean.ns)))});
     }
   }
 

@@ -38,7 +38,7 @@ class LogClient {
       }
       ++memory_.answered;
       host.sleep({static_cast<std::int64_t>(
-          decisions_.exponential(key(kThink, number), static_cast<std::uint64_t>(plan_.think_mean.ns)))});
+          decisions_.pause(key(kThink, number), static_cast<std::uint64_t>(plan_.think_mean.ns)))});
     }
   }
 

@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   reel::harness::add_replay(app, run);
   reel::harness::add_trace(app, run);
   reel::harness::add_check(app, run);
+  reel::harness::add_shrink(app, run);
   reel::harness::add_bench(app, run);
   app.require_subcommand(1);
   return reel::harness::run_command_line(app, run, argc, argv);

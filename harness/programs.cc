@@ -12,7 +12,7 @@ io::Duration think(sim::Decisions& decisions, NodeId self, std::uint64_t life, S
                    io::Duration mean) {
   const sim::ChoiceKey key{sim::Choice::workload, kThinkPlace, static_cast<std::uint32_t>(self.value),
                            (life << 32) | sequence.value};
-  return {static_cast<std::int64_t>(decisions.exponential(key, static_cast<std::uint64_t>(mean.ns)))};
+  return {static_cast<std::int64_t>(decisions.pause(key, static_cast<std::uint64_t>(mean.ns)))};
 }
 
 }  // namespace

@@ -19,13 +19,15 @@ constexpr const char* kCompiler = "gcc " __VERSION__;
 }  // namespace
 
 Recorded record(const SimulationOptions& options, const RecordingOptions& recording) {
-  Simulation simulation(options);
+  Simulation simulation(options, recording.overrides);
   sim::Recorder recorder(simulation.world(), recording.records_max);
   Recorded recorded;
   recorded.report = simulation.run();
   recorded.trace = recorder.trace();
+  recorded.trace.seed = options.seed;  // of the options; a world may have one of its own (Cuts::respin)
   recorded.trace.build = kCompiler;
   recorded.trace.options = options.to_map();
+  recorded.trace.overrides = recording.overrides;
   recorded.trace.marks = recording.marks;
   for (const std::string& mark : recording.marks) {
     if (!recorded.report.marks.contains(mark)) recorded.missed.push_back(mark);
@@ -40,14 +42,20 @@ std::expected<RunReport, std::string> record_run(const SimulationOptions& option
     return std::unexpected("the run does not reach the mark '" + recorded.missed.front() +
                            "': choose another seed, see `reel sim --json` for the marks of a run");
   }
-  const std::vector<std::byte> bytes = sim::encode_trace(recorded.trace);
+  const auto written = write_trace(recorded.trace, path);
+  if (!written) return std::unexpected(written.error());
+  return recorded.report;
+}
+
+std::expected<void, std::string> write_trace(const sim::Trace& trace, const std::string& path) {
+  const std::vector<std::byte> bytes = sim::encode_trace(trace);
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   file.close();
   if (!file) {
     return std::unexpected("cannot write the trace '" + path + "': choose a directory that can be written");
   }
-  return recorded.report;
+  return {};
 }
 
 std::expected<sim::Trace, std::string> read_trace(const std::string& path) {
@@ -62,12 +70,18 @@ std::expected<sim::Trace, std::string> read_trace(const std::string& path) {
   return trace;
 }
 
-std::expected<Replayed, std::string> replay(const sim::Trace& trace) {
+std::expected<SimulationOptions, std::string> options_of(const sim::Trace& trace) {
   auto options = SimulationOptions::from_map(trace.options);
   if (!options)
     return std::unexpected("the trace was made with options that this build does not know: " +
                            options.error());
   options->seed = trace.seed;
+  return options;
+}
+
+std::expected<Replayed, std::string> replay(const sim::Trace& trace) {
+  const auto options = options_of(trace);
+  if (!options) return std::unexpected(options.error());
   Simulation simulation(*options, trace.overrides);
   sim::Replayer replayer(simulation.world(), trace);
   Replayed replayed;

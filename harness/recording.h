@@ -15,6 +15,7 @@ namespace reel::harness {
 struct RecordingOptions {
   std::vector<std::string> marks;  // that a replay must reach
   std::size_t records_max = 0;  // the last so many events, 0: all; the hash chain covers all of them anyway
+  std::vector<sim::Override> overrides{};
 };
 struct Recorded {
   RunReport report;
@@ -36,5 +37,9 @@ struct Replayed {
 [[nodiscard]] std::expected<Replayed, std::string> replay(const sim::Trace& trace);
 
 [[nodiscard]] std::expected<sim::Trace, std::string> read_trace(const std::string& path);
+// The error is a sentence.
+[[nodiscard]] std::expected<void, std::string> write_trace(const sim::Trace& trace, const std::string& path);
+// The run that a trace is of. The error is a sentence: options that this build does not know.
+[[nodiscard]] std::expected<SimulationOptions, std::string> options_of(const sim::Trace& trace);
 
 }  // namespace reel::harness

@@ -461,6 +461,12 @@ Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions) {
   return shape;
 }
 
+bool is_knob(const sim::ChoiceKey& key) {
+  if (key.kind != sim::Choice::harness) return false;
+  const auto place = static_cast<Place>(key.place);
+  return place == Place::dimension || (place == Place::buggify && key.counter == 0);
+}
+
 // ---- options as text ----------------------------------------------------------------------------------------------
 
 const char* name_of(Mode mode) { return mode == Mode::bounded ? "bounded" : "unbounded"; }
@@ -526,6 +532,7 @@ std::map<std::string, std::string> SimulationOptions::to_map() const {
       list += (list.empty() ? "" : ",") + std::string(sim::name_of(kind));
     map["faults"] = list;
   }
+  cuts.add_to(map);
   return map;
 }
 
@@ -564,6 +571,8 @@ std::expected<SimulationOptions, std::string> SimulationOptions::from_map(
         if (comma == rest.size()) break;
         rest.remove_prefix(comma + 1);
       }
+    } else if (Cuts::knows(key)) {
+      good = options.cuts.set(key, value);
     } else {
       return std::unexpected("unknown option '" + key + "'");
     }

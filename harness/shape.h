@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/cuts.h"
 #include "node/node.h"
 #include "sim/world.h"
 
@@ -31,6 +32,7 @@ struct SimulationOptions {
   std::optional<std::vector<sim::FaultKind>> faults;  // only these kinds; nullopt: all
   std::optional<std::uint32_t> nodes;                 // fixed cluster size
   std::uint32_t scale = 1;                            // multiplies the clients' transactions: long runs
+  Cuts cuts;                                          // what a shrinker has left out
 
   // As strings, for the header of a trace; from_map refuses unknown keys and values with a sentence.
   [[nodiscard]] std::map<std::string, std::string> to_map() const;
@@ -109,5 +111,7 @@ struct Shape {
 inline constexpr std::uint64_t kFirstClient = 101;
 
 [[nodiscard]] Shape draw_shape(const SimulationOptions& options, sim::Decisions& decisions);
+// Is it about one dimension's leaving its default? Then 0 says no.
+[[nodiscard]] bool is_knob(const sim::ChoiceKey& key);
 
 }  // namespace reel::harness

@@ -25,6 +25,9 @@ constexpr io::Duration kClientsWait = io::milliseconds(50);
 // How long after a handover of leadership others may stumble over it.
 constexpr io::Duration kHandoverShows = io::seconds(1);
 
+// Keys the seed of a world whose shape has another one (Cuts::respin).
+constexpr std::uint64_t kRespin = 0x7265'7370'696e;
+
 enum class Place : std::uint32_t { entropy = 100, clock_offset, client_nodes, client_seed, session };
 
 sim::ChoiceKey key(Place place, NodeId node, std::uint64_t counter = 0) {
@@ -35,15 +38,20 @@ sim::ChoiceKey key(Place place, NodeId node, std::uint64_t counter = 0) {
 }  // namespace
 
 Simulation::Simulation(const SimulationOptions& options, std::span<const sim::Override> overrides,
-                       Between between)
+                       Between between, sim::DecisionListener* listener)
     : options_(options),
       between_(std::move(between)),
       ledger_(options.mode == Mode::bounded ? sim::LedgerMode::bounded : sim::LedgerMode::unbounded) {
   sim::Decisions drawn(options.seed);
   drawn.override_with(overrides);
+  drawn.set_listener(listener);
   shape_ = draw_shape(options, drawn);
+  shape_.world.neutral = options.cuts.neutral;
+  if (options.cuts.respin != 0)
+    shape_.world.seed = io::keyed_hash(options.seed, {kRespin, options.cuts.respin});
   world_ = std::make_unique<sim::World>(shape_.world);
   world_->decisions().override_with(overrides);
+  world_->decisions().set_listener(listener);
   for (std::uint32_t node = 1; node <= shape_.nodes; ++node) voters_.push_back(NodeId(node));
   partitions_ = shape_.view_clients > 0   ? shape_.view_partitions
                 : shape_.list_clients > 0 ? kListGroup.value
@@ -84,7 +92,7 @@ void Simulation::add_nodes() {
         world_->decisions().range(key(Place::clock_offset, id), 0, 1'000'000'000'000))};
     node.entropy = [this, id] { return world_->decisions().bits(key(Place::entropy, id, world_->life(id))); };
     node.between = between_;
-    node.observer = oracles_.get();
+    node.observer = this;
     node.halted = [this, id](const std::string& why) {
       // No fault of this catalogue may stop a node for good: its disk only loses what was never acknowledged.
       oracles_->complain("node-halted", "node " + std::to_string(id.value) + " stopped: " + why);
@@ -107,7 +115,9 @@ void Simulation::add_appenders() {
     plan.appender.calls_in_flight_max = client.calls_in_flight_max;
     plan.appender.call_timeout = io::seconds(1);
     plan.appender.seed = world_->decisions().bits(key(Place::client_seed, id));
-    plan.total = client.total;
+    plan.total = !takes_part(id)                      ? 0
+                 : client.kind == ClientKind::counted ? capped(client.total)
+                                                      : client.total;
     plan.burst = client.burst;
     plan.think_mean = client.think_mean;
     plan.bytes_max = client.bytes_max;
@@ -154,7 +164,8 @@ void Simulation::add_readers() {
     plan.reader.wait = io::milliseconds(500);
     plan.reader.call_timeout = io::seconds(1);
     plan.reader.seed = world_->decisions().bits(key(Place::client_seed, id));
-    reader_memories_.push_back(std::make_unique<ReaderMemory>(ReaderMemory{plan.reader.group, TxnId()}));
+    reader_memories_.push_back(
+        std::make_unique<ReaderMemory>(ReaderMemory{plan.reader.group, TxnId(), takes_part(id)}));
     TxnId& position = reader_memories_.back()->position;
     add_client(id, [this, id, plan, &position](io::Ports& ports) -> std::unique_ptr<io::Host> {
       return std::make_unique<FeedProgram>(ports, id, plan, position, *oracles_);
@@ -169,12 +180,13 @@ void Simulation::add_log_clients() {
     plan.call_codec = &wire::kClientCallCodec;
     plan.nodes = voters_;
     plan.self = NodeId(kFirstClient + shape_.appenders.size() + shape_.readers.size() + i);
-    plan.operations = shape_.log_operations;
+    plan.operations = static_cast<std::uint32_t>(capped(shape_.log_operations));
     plan.think_mean = shape_.storm / (2 * static_cast<std::int64_t>(shape_.log_operations));
     plan.seed = options_.seed;
     plan.clock = [this] { return static_cast<std::uint64_t>(world_->time().ns); };
     log_memories_.push_back(std::make_unique<LogClientMemory>());
     LogClientMemory& memory = *log_memories_.back();
+    if (!takes_part(plan.self)) memory.lost = plan.operations;
     add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
       return make_log_client(ports, plan, memory, *oracles_, world_->decisions());
     });
@@ -189,7 +201,7 @@ void Simulation::add_lock_clients() {
     plan.nodes = voters_;
     plan.self =
         NodeId(kFirstClient + shape_.appenders.size() + shape_.readers.size() + shape_.log_clients + i);
-    plan.operations = shape_.lock_operations;
+    plan.operations = static_cast<std::uint32_t>(capped(shape_.lock_operations));
     plan.keys = shape_.lock_keys;
     plan.looks = shape_.lock_looks;
     plan.repeats = options_.setting != Setting::calm;
@@ -197,6 +209,7 @@ void Simulation::add_lock_clients() {
     plan.seed = options_.seed;
     lock_memories_.push_back(std::make_unique<LockClientMemory>());
     LockClientMemory& memory = *lock_memories_.back();
+    if (!takes_part(plan.self)) memory.lost = plan.operations;
     add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
       return make_lock_client(ports, plan, memory, *oracles_, world_->decisions());
     });
@@ -209,7 +222,7 @@ void Simulation::add_bank_clients() {
     plan.call_codec = &wire::kClientCallCodec;
     plan.self = NodeId(kFirstClient + clients_.size());
     plan.nodes = nodes_from_anywhere(plan.self);
-    plan.operations = shape_.bank_operations;
+    plan.operations = static_cast<std::uint32_t>(capped(shape_.bank_operations));
     plan.accounts = shape_.bank_accounts;
     plan.outstanding = shape_.bank_outstanding;
     plan.impatient = options_.setting != Setting::calm;
@@ -218,6 +231,7 @@ void Simulation::add_bank_clients() {
     plan.clock = [this] { return static_cast<std::uint64_t>(world_->time().ns); };
     bank_memories_.push_back(std::make_unique<BankMemory>());
     BankMemory& memory = *bank_memories_.back();
+    if (!takes_part(plan.self)) memory.lost = plan.operations;
     add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
       return make_bank_client(ports, plan, memory, *oracles_, world_->decisions());
     });
@@ -230,7 +244,7 @@ void Simulation::add_list_clients() {
     plan.call_codec = &wire::kClientCallCodec;
     plan.self = NodeId(kFirstClient + clients_.size());
     plan.nodes = nodes_from_anywhere(plan.self);
-    plan.operations = shape_.list_operations;
+    plan.operations = static_cast<std::uint32_t>(capped(shape_.list_operations));
     plan.keys = shape_.list_keys;
     plan.outstanding = shape_.list_outstanding;
     plan.impatient = options_.setting != Setting::calm;
@@ -239,6 +253,7 @@ void Simulation::add_list_clients() {
     plan.clock = [this] { return static_cast<std::uint64_t>(world_->time().ns); };
     list_memories_.push_back(std::make_unique<ListMemory>());
     ListMemory& memory = *list_memories_.back();
+    if (!takes_part(plan.self)) memory.lost = plan.operations;
     add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
       return make_list_client(ports, plan, memory, *oracles_, world_->decisions());
     });
@@ -254,6 +269,7 @@ void Simulation::add_group_clients() {
     plan.nodes = nodes_from_anywhere(plan.self);
     plan.patience = shape_.group_patience;
     if (options_.setting == Setting::calm) plan.moves_max = 0;
+    group_is_read_ = group_is_read_ || takes_part(plan.self);
     member_memories_.push_back(std::make_unique<MemberMemory>());
     MemberMemory& memory = *member_memories_.back();
     add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
@@ -266,10 +282,11 @@ void Simulation::add_group_clients() {
   plan.nodes = nodes_from_anywhere(plan.self);
   plan.partitions_from = partitions_;
   plan.partitions_total = total_;
-  plan.transactions = shape_.group_transactions;
+  plan.transactions = static_cast<std::uint32_t>(capped(shape_.group_transactions));
   plan.think_mean = shape_.storm / (2 * static_cast<std::int64_t>(shape_.group_partitions + 1));
   plan.seed = world_->decisions().bits(key(Place::client_seed, plan.self));
   operator_memory_ = std::make_unique<OperatorMemory>();
+  operator_takes_part_ = takes_part(plan.self);
   add_client(
       plan.self,
       [this, plan](io::Ports& ports) {
@@ -280,12 +297,12 @@ void Simulation::add_group_clients() {
 
 // The operator has created and filled its partitions.
 bool Simulation::operator_done() const {
-  if (!operator_memory_) return true;
+  if (!operator_memory_ || !operator_takes_part_) return true;
   if (std::max(operator_memory_->partitions, partitions_) < total_) return false;
   for (std::uint32_t group = partitions_ + 1; group <= total_; ++group) {
     const auto stream = operator_memory_->streams.find(GroupId(group));
     if (stream == operator_memory_->streams.end()) return false;
-    if (stream->second.answered < shape_.group_transactions) return false;
+    if (stream->second.answered < capped(shape_.group_transactions)) return false;
   }
   return true;
 }
@@ -297,13 +314,14 @@ void Simulation::add_view_clients() {
     plan.self = NodeId(kFirstClient + clients_.size());
     plan.nodes = nodes_from_anywhere(plan.self);
     plan.partitions = shape_.view_partitions;
-    plan.operations = shape_.view_operations;
+    plan.operations = static_cast<std::uint32_t>(capped(shape_.view_operations));
     plan.outstanding = shape_.view_outstanding;
     plan.durable = shape_.view_durable;
     plan.troubled = options_.setting != Setting::calm;
     plan.think_mean = shape_.storm / (3 * static_cast<std::int64_t>(shape_.view_operations));
     view_memories_.push_back(std::make_unique<ViewMemory>());
     ViewMemory& memory = *view_memories_.back();
+    if (!takes_part(plan.self)) memory.lost = plan.operations;
     add_client(plan.self, [this, plan, &memory](io::Ports& ports) {
       return make_view_client(ports, plan, memory, view_truth_, *oracles_, world_->decisions());
     });
@@ -317,6 +335,15 @@ std::vector<NodeId> Simulation::nodes_from_anywhere(NodeId client) {
   return nodes;
 }
 
+bool Simulation::takes_part(NodeId client) const {
+  const std::vector<NodeId>& without = options_.cuts.without;
+  return std::find(without.begin(), without.end(), client) == without.end();
+}
+
+std::uint64_t Simulation::capped(std::uint64_t requests) const {
+  return std::min<std::uint64_t>(requests, options_.cuts.requests.value_or(UINT32_MAX));
+}
+
 void Simulation::add_client(NodeId id, sim::HostFactory factory, io::Rights more) {
   sim::MachineOptions machine;
   machine.id = id;
@@ -328,6 +355,13 @@ void Simulation::add_client(NodeId id, sim::HostFactory factory, io::Rights more
 }
 
 sim::FaultPlan Simulation::draw_plan() {
+  if (options_.cuts.plan) {
+    std::vector<NodeId> machines = voters_;
+    machines.insert(machines.end(), clients_.begin(), clients_.end());
+    sim::FaultPlan given = options_.cuts.plan_among(machines);
+    quiet_ = given.programs.empty() && shape_.node.group.raft.buggify_seed == 0;
+    return given;
+  }
   sim::PlanOptions plan;
   plan.nodes = voters_;
   plan.clients = clients_;
@@ -361,6 +395,12 @@ void Simulation::on_event(const sim::EventRecord& record) {
   check();
 }
 
+void Simulation::on_step(const node::Node& node, const io::Now& now, const node::Event& event,
+                         const node::Effects& effects) {
+  oracles_->on_step(node, now, event, effects);
+  for (node::StepObserver* const observer : step_observers_) observer->on_step(node, now, event, effects);
+}
+
 void Simulation::reached(std::string_view mark) {
   if (mark == "node.hands_over") handed_over_ = world_->time();
   noticed_->marked(mark, world_->time(), is_deliberate(mark));
@@ -391,7 +431,9 @@ void Simulation::check() {
 
 RunReport Simulation::run() {
   for (const NodeId id : voters_) world_->boot(id);
-  for (const NodeId id : clients_) world_->boot(id, kClientsWait);
+  for (const NodeId id : clients_) {
+    if (takes_part(id)) world_->boot(id, kClientsWait);
+  }
   faults_->start();
   storm();
   if (!over()) heal_and_settle();
@@ -410,18 +452,45 @@ RunReport Simulation::run() {
   return report;
 }
 
+// As World::run_until, with whoever looks on between two events.
+void Simulation::advance(io::Instant until) {
+  if (between_events_) {
+    while (!over() && world_->next_time() <= until) {
+      world_->step();
+      stopped_ = !between_events_();
+    }
+    if (stopped_) return;
+  }
+  world_->run_until(until);
+}
+
+// As World::run_while.
+template <class Predicate>
+bool Simulation::advance_while(const Predicate& keep_going, io::Instant limit) {
+  if (!between_events_) return world_->run_while(keep_going, limit);
+  while (!over() && world_->next_time() <= limit) {
+    if (!keep_going()) return true;
+    world_->step();
+    stopped_ = !between_events_();
+  }
+  if (stopped_) return false;
+  world_->run_until(limit);
+  return !world_->failed() && !keep_going();
+}
+
 void Simulation::storm() {
-  const io::Instant end = io::Instant{kQuietStart.ns} + shape_.storm;
+  const io::Instant end =
+      io::Instant{kQuietStart.ns} + std::min(shape_.storm, options_.cuts.storm.value_or(shape_.storm));
   const io::Instant limit = std::min(end, stop_at_.value_or(end));
   io::Instant second = io::Instant{kQuietStart.ns} + kWarm;
   std::uint64_t before = 0;
   for (; second <= limit && !over(); second = second + io::seconds(1)) {
-    world_->run_until(second);
+    advance(second);
     const std::uint64_t answered = oracles_->acknowledged_total();
     if (second > io::Instant{kQuietStart.ns} + kWarm) answered_by_second_.push_back(answered - before);
     before = answered;
   }
-  world_->run_until(limit);
+  advance(limit);
   if (!over()) end_load();
 }
 
@@ -429,7 +498,7 @@ void Simulation::storm() {
 void Simulation::end_load() {
   std::vector<model::ClientLoad> loads;
   for (std::size_t i = 0; i < overload_memories_.size(); ++i) {
-    if (overload_memories_[i] == nullptr) continue;
+    if (overload_memories_[i] == nullptr || !takes_part(NodeId(kFirstClient + i))) continue;
     const OverloadMemory& load = *overload_memories_[i];
     AppendMemory& memory = *append_memories_[i];
     memory.stopped = true;
@@ -441,26 +510,28 @@ void Simulation::end_load() {
   check();
 }
 
-bool Simulation::over() const { return world_->failed() || (stop_at_ && *stop_at_ <= world_->time()); }
+bool Simulation::over() const {
+  return stopped_ || world_->failed() || (stop_at_ && *stop_at_ <= world_->time());
+}
 
 bool Simulation::clients_done() const {
   for (std::size_t i = 0; i < append_memories_.size(); ++i) {
     if (append_memories_[i]->answered.value < append_totals_[i]) return false;
   }
   for (const auto& memory : log_memories_) {
-    if (memory->answered + memory->lost < shape_.log_operations) return false;
+    if (memory->answered + memory->lost < capped(shape_.log_operations)) return false;
   }
   for (const auto& memory : lock_memories_) {
-    if (memory->answered + memory->lost < shape_.lock_operations) return false;
+    if (memory->answered + memory->lost < capped(shape_.lock_operations)) return false;
   }
   for (const auto& memory : bank_memories_) {
-    if (memory->answered + memory->lost < shape_.bank_operations) return false;
+    if (memory->answered + memory->lost < capped(shape_.bank_operations)) return false;
   }
   for (const auto& memory : list_memories_) {
-    if (memory->answered + memory->lost < shape_.list_operations) return false;
+    if (memory->answered + memory->lost < capped(shape_.list_operations)) return false;
   }
   for (const auto& memory : view_memories_) {
-    if (memory->answered + memory->lost < shape_.view_operations) return false;
+    if (memory->answered + memory->lost < capped(shape_.view_operations)) return false;
   }
   return operator_done();
 }
@@ -468,10 +539,11 @@ bool Simulation::clients_done() const {
 // Everybody in the core has applied everything that is committed, and readers have seen it.
 bool Simulation::core_agrees() const {
   std::vector<TxnId> high_water(total_);
+  const std::uint32_t there = operator_memory_ && !operator_takes_part_ ? partitions_ : total_;
   for (const NodeId id : core_) {
     const node::Driver* replica = driver(id);
     if (replica == nullptr || !replica->node().ready()) return false;
-    for (std::uint32_t id_of_group = 1; id_of_group <= total_; ++id_of_group) {
+    for (std::uint32_t id_of_group = 1; id_of_group <= there; ++id_of_group) {
       const node::Group* group = replica->node().group(GroupId(id_of_group));
       if (group == nullptr) return false;
       if (group->state().applied() < oracles_->committed(GroupId(id_of_group))) return false;
@@ -479,9 +551,9 @@ bool Simulation::core_agrees() const {
     }
   }
   for (const auto& reader : reader_memories_) {
-    if (reader->position < high_water[reader->group.value - 1]) return false;
+    if (reader->takes_part && reader->position < high_water[reader->group.value - 1]) return false;
   }
-  for (std::uint32_t group = 1; group <= total_ && !member_memories_.empty(); ++group) {
+  for (std::uint32_t group = 1; group <= total_ && group_is_read_; ++group) {
     if (oracles_->group_done_with(GroupId(group)) < high_water[group - 1]) return false;
   }
   for (const auto& memory : view_memories_) {
@@ -497,11 +569,13 @@ void Simulation::heal_and_settle() {
   core_ = options_.setting == Setting::calm ? voters_ : ledger_.pick_core(world_->decisions(), voters_);
   noticed_->storm_is_over();
   std::vector<NodeId> healed = core_;
-  healed.insert(healed.end(), clients_.begin(), clients_.end());
+  for (const NodeId client : clients_) {
+    if (takes_part(client)) healed.push_back(client);  // healing starts who is down
+  }
   faults_->heal(healed);
   const io::Instant bound = world_->time() + kSettleMax;
   const io::Instant limit = std::min(bound, stop_at_.value_or(bound));
-  const bool done = world_->run_while([this] { return !clients_done() || !core_agrees(); }, limit);
+  const bool done = advance_while([this] { return !clients_done() || !core_agrees(); }, limit);
   const bool bounded = options_.mode == Mode::bounded;
   if (!done && !over() && bounded) world_->fail("liveness", "liveness", who_waits());
 }
@@ -518,31 +592,31 @@ std::string Simulation::who_waits() const {
   }
   for (const auto& memory : log_memories_) {
     text += "; a log client answered " + number(memory->answered + memory->lost) + " of " +
-            number(shape_.log_operations);
+            number(capped(shape_.log_operations));
   }
   for (const auto& memory : lock_memories_) {
     text += "; a lock client answered " + number(memory->answered + memory->lost) + " of " +
-            number(shape_.lock_operations);
+            number(capped(shape_.lock_operations));
   }
   for (const auto& memory : bank_memories_) {
     text += "; a teller answered " + number(memory->answered + memory->lost) + " of " +
-            number(shape_.bank_operations);
+            number(capped(shape_.bank_operations));
   }
   for (const auto& memory : list_memories_) {
     text += "; a list client answered " + number(memory->answered + memory->lost) + " of " +
-            number(shape_.list_operations);
+            number(capped(shape_.list_operations));
   }
   if (!operator_done()) {
     text += "; the operator knows of " + number(operator_memory_->partitions) + " of " + number(total_) +
             " partitions";
   }
-  for (std::uint32_t group = 1; group <= total_ && !member_memories_.empty(); ++group) {
+  for (std::uint32_t group = 1; group <= total_ && group_is_read_; ++group) {
     text += "; the reader group is done with " + number(oracles_->group_done_with(GroupId(group)).value) +
             " of group " + number(group);
   }
   for (const auto& memory : view_memories_) {
     text += "; a view client answered " + number(memory->answered + memory->lost) + " of " +
-            number(shape_.view_operations);
+            number(capped(shape_.view_operations));
     for (const auto& [group, next] : memory->applied) {
       text += ", group " + number(group.value) + " at " + number(next.value);
     }

@@ -43,12 +43,13 @@ struct RunReport {
   std::uint32_t nodes = 0;
 };
 
-class Simulation final : private sim::Observer {
+class Simulation final : private sim::Observer, private node::StepObserver {
  public:
   // `between`, for tests that break things: what stands between a replica and its ports. It outlives the run.
   using Between = std::function<io::Ports&(NodeId, io::Ports&)>;
+  // `listener` hears every draw, of the shape, too; it outlives the run.
   explicit Simulation(const SimulationOptions& options, std::span<const sim::Override> overrides = {},
-                      Between between = {});
+                      Between between = {}, sim::DecisionListener* listener = nullptr);
   ~Simulation() override;
 
   // The whole run. Once.
@@ -62,9 +63,23 @@ class Simulation final : private sim::Observer {
   const node::Driver* driver(NodeId id) const;
   // Stops the run before it goes beyond this time (time travel); run() then reports what there is.
   void stop_at(io::Instant time) { stop_at_ = time; }
+  // Called after every entry of the world's queue, outside of every host: may look at everything, and fork(2). False: the
+  // run stops here; run() then reports what there is.
+  using BetweenEvents = std::function<bool()>;
+  void between_events(BetweenEvents function) { between_events_ = std::move(function); }
+  // What is to be held beside the oracles' own view: hears of every step of every replica. Outlives the run.
+  void add_step_observer(node::StepObserver* observer) { step_observers_.push_back(observer); }
+  void remove_step_observer(node::StepObserver* observer) { std::erase(step_observers_, observer); }
+  const sim::FaultPlan& plan() const { return faults_->plan(); }
+  const std::vector<NodeId>& replicas() const { return voters_; }
+  const std::vector<NodeId>& clients() const { return clients_; }
+  // False: this client never starts (Cuts::without).
+  bool takes_part(NodeId client) const;
 
  private:
   void on_event(const sim::EventRecord& record) override;
+  void on_step(const node::Node& node, const io::Now& now, const node::Event& event,
+               const node::Effects& effects) override;
   void add_nodes();
   void add_appenders();
   void add_readers();
@@ -77,6 +92,10 @@ class Simulation final : private sim::Observer {
   // All nodes, beginning with one that is drawn for this client.
   std::vector<NodeId> nodes_from_anywhere(NodeId client);
   void add_client(NodeId id, sim::HostFactory factory, io::Rights more = io::Rights::none);
+  std::uint64_t capped(std::uint64_t requests) const;
+  void advance(io::Instant until);
+  template <class Predicate>
+  bool advance_while(const Predicate& keep_going, io::Instant limit);
   void storm();
   void end_load();
   bool over() const;  // failed, or as far as it was told to go
@@ -115,6 +134,7 @@ class Simulation final : private sim::Observer {
   struct ReaderMemory {
     GroupId group;
     TxnId position;
+    bool takes_part = true;
   };
   std::vector<std::unique_ptr<ReaderMemory>> reader_memories_;
   std::vector<std::unique_ptr<LogClientMemory>> log_memories_;
@@ -125,7 +145,12 @@ class Simulation final : private sim::Observer {
   std::unique_ptr<OperatorMemory> operator_memory_;
   std::vector<std::unique_ptr<ViewMemory>> view_memories_;
   ViewTruth view_truth_;
+  bool group_is_read_ = false;  // a member of the reader group takes part
+  bool operator_takes_part_ = false;
   std::optional<io::Instant> stop_at_;
+  BetweenEvents between_events_;
+  bool stopped_ = false;  // by between_events_
+  std::vector<node::StepObserver*> step_observers_;
   io::Instant handed_over_{INT64_MIN};  // a node, to spread the load
 };
 

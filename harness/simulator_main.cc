@@ -7,6 +7,7 @@ int main(int argc, char** argv) {
   reel::harness::add_sim(app, run);
   reel::harness::add_replay(app, run);
   reel::harness::add_trace(app, run);
+  reel::harness::add_shrink(app, run);
   app.require_subcommand(1);
   return reel::harness::run_command_line(app, run, argc, argv);
 }

@@ -350,7 +350,7 @@ void ViewProgram::act() {
   for (const auto& [number, ends_by] : questions_) check_in_time("question-deadline", ends_by);
   if (!more && orders_.empty() && !closing_ && memory_.lives % 2 == 0) close();
   client_->pump();
-  const auto pause = decisions_.exponential(
+  const auto pause = decisions_.pause(
       {sim::Choice::workload, kViewDraw, static_cast<std::uint32_t>(plan_.self.value), ++memory_.draws},
       static_cast<std::uint64_t>(plan_.think_mean.ns));
   clock_.wake_program_at(memory_.closed ? io::kNever

@@ -113,6 +113,10 @@ class Group {
   // Who may join the queue of appends, and how many stand in it.
   const Admission& admission() const { return admission_; }
   std::size_t queued() const { return queue_.size(); }
+  // Messages that wait until what they promise is durable.
+  std::size_t held() const { return held_.size(); }
+  // When the timer fires; kNever if it is not set.
+  io::Instant timer(raft::Timer timer) const { return deadlines_[static_cast<std::size_t>(timer)]; }
   // The message of the error that stopped this group, if one did.
   const std::optional<std::string>& failure() const { return failure_; }
 

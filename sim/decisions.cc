@@ -74,8 +74,16 @@ const char* name_of(Choice choice) {
     case Choice::core: return "core";
     case Choice::workload: return "workload";
     case Choice::harness: return "harness";
+    case Choice::fault_strike: return "fault_strike";
   }
   return "?";
+}
+
+std::optional<Choice> choice_by_name(std::string_view name) {
+  for (std::size_t value = 1; value < kChoices; ++value) {
+    if (name == name_of(static_cast<Choice>(value))) return static_cast<Choice>(value);
+  }
+  return std::nullopt;
 }
 
 std::size_t ChoiceKeyHash::operator()(const ChoiceKey& key) const noexcept {
@@ -86,30 +94,50 @@ std::size_t ChoiceKeyHash::operator()(const ChoiceKey& key) const noexcept {
 
 void Decisions::override_with(std::span<const Override> overrides) {
   for (const Override& entry : overrides) overrides_[entry.key] = entry.value;
-  plain_ = plain_ && overrides_.empty();
+  plain_ = nothing_special();
 }
 
 void Decisions::set_listener(DecisionListener* listener) {
   listener_ = listener;
-  plain_ = overrides_.empty() && listener_ == nullptr && missing_ == Missing::seeded;
+  plain_ = nothing_special();
 }
 
-std::uint64_t Decisions::special(const ChoiceKey& key, std::uint64_t drawn, std::uint64_t highest) {
-  std::uint64_t value = missing_ == Missing::seeded ? drawn : 0;
+std::uint64_t Decisions::special(const ChoiceKey& key, std::uint64_t drawn, std::uint64_t highest,
+                                 std::uint64_t neutral, bool identity) {
+  const bool dull =
+      missing_ == Missing::neutral || (!identity && neutral_[static_cast<std::size_t>(key.kind)]);
+  std::uint64_t value = dull ? neutral : drawn;
   if (!overrides_.empty()) {
     const auto found = overrides_.find(key);
     if (found != overrides_.end()) value = std::min(found->second, highest);
   }
-  if (listener_ != nullptr) listener_->on_draw(key, value);
+  if (listener_ == nullptr) return value;
+  if (identity) {
+    listener_->on_identity(key, value);
+  } else if (value == neutral) {
+    listener_->on_default(key, value);
+  } else {
+    listener_->on_draw(key, value);
+  }
   return value;
+}
+
+std::uint64_t Decisions::drawn_exponential(const ChoiceKey& key, std::uint64_t mean) const {
+  REEL_CHECK(mean < (1ull << 56));
+  const Wide scaled = static_cast<Wide>(negative_log2(hash(key))) * kLn2 * mean;
+  return static_cast<std::uint64_t>(scaled >> 32);
 }
 
 std::uint64_t Decisions::exponential(const ChoiceKey& key, std::uint64_t mean) {
   if (mean == 0) return 0;
-  REEL_CHECK(mean < (1ull << 56));
-  const Wide scaled = static_cast<Wide>(negative_log2(hash(key))) * kLn2 * mean;
-  const std::uint64_t drawn = static_cast<std::uint64_t>(scaled >> 32);
+  const std::uint64_t drawn = drawn_exponential(key, mean);
   return plain_ ? drawn : special(key, drawn, 45 * mean);
+}
+
+std::uint64_t Decisions::pause(const ChoiceKey& key, std::uint64_t mean) {
+  if (mean == 0) return 0;
+  const std::uint64_t drawn = drawn_exponential(key, mean);
+  return plain_ ? drawn : special(key, drawn, 45 * mean, mean);
 }
 
 std::size_t Decisions::pick(const ChoiceKey& key, std::span<const std::uint32_t> weights) {

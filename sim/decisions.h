@@ -5,9 +5,12 @@
 #pragma once
 
 #include <algorithm>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -37,11 +40,16 @@ enum class Choice : std::uint8_t {
   fault_time,   // when a program strikes next
   fault_target,
   fault_length,
-  core,      // who belongs to the core that heals
-  workload,  // free for the user of the library
-  harness,   // free for the user of the library: cluster shape and options
+  core,          // who belongs to the core that heals
+  workload,      // free for the user of the library
+  harness,       // free for the user of the library: cluster shape and options
+  fault_strike,  // does this strike of a program happen? It does, unless somebody says that it does not
 };
+inline constexpr std::size_t kChoices = 25;  // values in use and 0
 [[nodiscard]] const char* name_of(Choice choice);
+[[nodiscard]] std::optional<Choice> choice_by_name(std::string_view name);
+// Kinds of choices, by their values.
+using ChoiceSet = std::bitset<kChoices>;
 
 struct ChoiceKey {
   Choice kind{};
@@ -66,6 +74,10 @@ class DecisionListener {
  public:
   virtual ~DecisionListener() = default;
   virtual void on_draw(const ChoiceKey& key, std::uint64_t value) = 0;
+  // The same where the result is what it would be if nobody had chosen: neutral.
+  virtual void on_default(const ChoiceKey& key, std::uint64_t value) { on_draw(key, value); }
+  // What bits() drew: no choice, but a name or a seed of something.
+  virtual void on_identity(const ChoiceKey& key, std::uint64_t value) { on_draw(key, value); }
 };
 
 class Decisions {
@@ -76,8 +88,12 @@ class Decisions {
     neutral,  // the dullest legal value: the low end of a range, false, the first of a list
   };
 
-  explicit Decisions(std::uint64_t seed, Missing missing = Missing::seeded)
-      : seed_(seed), missing_(missing), plain_(missing == Missing::seeded) {}
+  // Choices of the kinds in `neutral` are neutral, whatever the others are; but identities, drawn by bits(), stay
+  // seeded there: they name things and choose nothing, and two things of one name are another world.
+  explicit Decisions(std::uint64_t seed, Missing missing = Missing::seeded, ChoiceSet neutral = {})
+      : seed_(seed), missing_(missing), neutral_(neutral) {
+    plain_ = nothing_special();
+  }
 
   // Replaces the results of the named choices. Values outside a choice's range are cut to it, so an edited
   // list stays legal whatever the code around it became. Later entries win.
@@ -85,6 +101,13 @@ class Decisions {
   void set_listener(DecisionListener* listener);
 
   std::uint64_t seed() const { return seed_; }
+  // From now on another seed, and nothing is neutral any more but what is overridden: another future of the same past.
+  void reseed(std::uint64_t seed) {
+    seed_ = seed;
+    missing_ = Missing::seeded;
+    neutral_.reset();
+    plain_ = nothing_special();
+  }
 
   // Each of 0 … bound-1 alike; bound > 0. Neutral: 0.
   std::uint64_t below(const ChoiceKey& key, std::uint64_t bound) {
@@ -107,13 +130,18 @@ class Decisions {
   }
   // Geometric approximation of the exponential distribution with this mean, at most 44 × mean. Neutral: 0.
   std::uint64_t exponential(const ChoiceKey& key, std::uint64_t mean);
+  // The same for how long somebody waits who goes on of its own accord. Neutral: the mean, for a world in which nobody
+  // ever pauses is busier than any other.
+  std::uint64_t pause(const ChoiceKey& key, std::uint64_t mean);
   // An index into weights, with odds in proportion; their sum is > 0 and below 2^32. Neutral: the first whose
   // weight is not 0.
   std::size_t pick(const ChoiceKey& key, std::span<const std::uint32_t> weights);
   // All 64 bits; for seeding what draws by itself (the entropy of a node). Neutral: 0.
   std::uint64_t bits(const ChoiceKey& key) {
-    return plain_ ? hash(key) : special(key, hash(key), UINT64_MAX);
+    return plain_ ? hash(key) : special(key, hash(key), UINT64_MAX, 0, true);
   }
+  // Something that was planned: true, whatever the seed. Neutral: false.
+  bool happens(const ChoiceKey& key) { return plain_ || special(key, 1, 1) != 0; }
 
  private:
   __extension__ using Wide = unsigned __int128;
@@ -132,11 +160,17 @@ class Decisions {
     return fold(first ^ key.counter ^ 0x8ebc6af09c88c6e3ull,
                 fold(key.counter ^ 0x589965cc75374cc3ull, seed_ ^ first));
   }
-  std::uint64_t special(const ChoiceKey& key, std::uint64_t drawn, std::uint64_t highest);
+  std::uint64_t drawn_exponential(const ChoiceKey& key, std::uint64_t mean) const;
+  std::uint64_t special(const ChoiceKey& key, std::uint64_t drawn, std::uint64_t highest,
+                        std::uint64_t neutral = 0, bool identity = false);
+  bool nothing_special() const {
+    return overrides_.empty() && listener_ == nullptr && missing_ == Missing::seeded && neutral_.none();
+  }
 
   std::uint64_t seed_;
   Missing missing_;
-  bool plain_;  // neither overrides, nor a listener, nor neutral: the fast way
+  ChoiceSet neutral_;
+  bool plain_ = false;  // neither overrides, nor a listener, nor neutral: the fast way
   DecisionListener* listener_ = nullptr;
   std::unordered_map<ChoiceKey, std::uint64_t, ChoiceKeyHash> overrides_;  // looked up, never iterated
 };

@@ -143,5 +143,64 @@ TEST(Decisions, ALoggedRunReplaysFromItsLog) {
   EXPECT_EQ(first, second);
 }
 
+TEST(Decisions, KindsMayBeNeutralAloneAndIdentitiesStay) {
+  // Making one kind dull could dull others, give two things one name, or leave no way to keep a single choice.
+  ChoiceSet dull;
+  dull.set(static_cast<std::size_t>(Choice::workload));
+  Decisions seeded(5), some(5, Decisions::Missing::seeded, dull);
+  const ChoiceKey one{Choice::workload, 1, 2, 3}, kept{Choice::workload, 1, 2, 4};
+  some.override_with(std::array{Override{kept, 7}});
+  EXPECT_EQ(some.below(one, 1000), 0u);
+  EXPECT_EQ(some.below(kept, 1000), 7u);
+  EXPECT_EQ(some.pause(one, 500), 500u);
+  EXPECT_EQ(some.bits(one), seeded.bits(one));
+  EXPECT_EQ(some.below(key_of(1), 1000), seeded.below(key_of(1), 1000));
+  EXPECT_EQ(seeded.pause(one, 500), seeded.exponential(one, 500));
+}
+
+TEST(Decisions, WhatIsPlannedHappensUnlessSomebodySaysNo) {
+  // A strike could be drawn away by a seed, or be impossible to take out of a run.
+  ChoiceSet none;
+  none.set(static_cast<std::size_t>(Choice::fault_strike));
+  Decisions seeded(6), without(6, Decisions::Missing::seeded, none), edited(6);
+  const ChoiceKey strike{Choice::fault_strike, 1, 0, 1}, other{Choice::fault_strike, 1, 0, 2};
+  edited.override_with(std::array{Override{strike, 0}});
+  without.override_with(std::array{Override{strike, 1}});
+  EXPECT_TRUE(seeded.happens(strike));
+  EXPECT_FALSE(edited.happens(strike));
+  EXPECT_TRUE(edited.happens(other));
+  EXPECT_TRUE(without.happens(strike));
+  EXPECT_FALSE(without.happens(other));
+}
+
+TEST(Decisions, ListenersTellChoicesFromDefaultsAndNames) {
+  // A count of what a run chose could count what nobody chose.
+  class Sorted final : public DecisionListener {
+   public:
+    void on_draw(const ChoiceKey&, std::uint64_t) override { ++chosen; }
+    void on_default(const ChoiceKey&, std::uint64_t) override { ++left; }
+    void on_identity(const ChoiceKey&, std::uint64_t) override { ++names; }
+    int chosen = 0, left = 0, names = 0;
+  } sorted;
+  Decisions dull(7, Decisions::Missing::neutral);
+  dull.override_with(std::array{Override{key_of(1), 3}, Override{key_of(2), 9}});
+  dull.set_listener(&sorted);
+  (void)dull.below(key_of(0), 10);
+  (void)dull.below(key_of(1), 10);
+  (void)dull.pause(key_of(2), 9);
+  (void)dull.bits(key_of(3));
+  EXPECT_EQ(sorted.chosen, 1);
+  EXPECT_EQ(sorted.left, 2);
+  EXPECT_EQ(sorted.names, 1);
+}
+
+TEST(Decisions, AnotherFutureIsAnotherSeedFromNowOn) {
+  // A fork could repeat the past's choices, or stay as dull as the run that it left.
+  Decisions run(8, Decisions::Missing::neutral), same(9);
+  EXPECT_EQ(run.below(key_of(0), 1000), 0u);
+  run.reseed(9);
+  for (std::uint64_t i = 1; i < 20; ++i) EXPECT_EQ(run.below(key_of(i), 1000), same.below(key_of(i), 1000));
+}
+
 }  // namespace
 }  // namespace reel::sim

@@ -87,6 +87,12 @@ class EventQueue {
   // tie: any 24 bits; equal times are ordered by it, and equal ties by the order of scheduling.
   void schedule(io::Instant time, std::uint64_t tie, EventSlot slot);
 
+  // Every event that waits, with its time, in no order.
+  template <class Visit>
+  void visit(Visit&& visit) const {
+    for (const Key& key : heap_) visit(io::Instant{key.time}, chunks_[key.slot / kChunk][key.slot % kChunk]);
+  }
+
   bool empty() const { return heap_.empty(); }
   std::size_t size() const { return heap_.size(); }
   io::Instant next_time() const { return heap_.empty() ? io::kNever : io::Instant{heap_.front().time}; }

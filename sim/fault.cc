@@ -134,6 +134,7 @@ void Faults::strike(std::size_t index) {
   if (!states_[index].active) return;
   const FaultProgram& program = plan_.programs[index];
   const std::uint64_t number = states_[index].strikes;
+  if (!world_.decisions().happens({Choice::fault_strike, program.id, 0, number})) return plan_strike(index);
   switch (program.kind) {
     case FaultKind::net_clog: clog(program, number); break;
     case FaultKind::net_reset: reset(program, number); break;

@@ -104,6 +104,24 @@ TEST(Faults, CrashesRestart) {
   EXPECT_EQ(run.world.life(NodeId(100)), 1u);
 }
 
+TEST(Faults, AStrikeThatIsTakenOutLeavesTheOthers) {
+  // Taking one strike out of a plan could move or lose those behind it: then nothing could be shrunk.
+  const auto lives_with = [](std::vector<Override> overrides) {
+    Cluster cluster(3, plan_of(program_of(FaultKind::node_crash, 100, 2000)));
+    cluster.world.decisions().override_with(overrides);
+    cluster.run_ms(3000);
+    return cluster.lives();
+  };
+  const auto no = [](std::uint64_t strike) { return Override{{Choice::fault_strike, 1, 0, strike}, 0}; };
+  const std::uint32_t all = lives_with({});
+  ASSERT_GT(all, 12u);
+  EXPECT_LT(lives_with({no(1)}), all + 1);
+  EXPECT_GT(lives_with({no(1)}), all / 2);
+  std::vector<Override> none;
+  for (std::uint64_t strike = 1; strike < 200; ++strike) none.push_back(no(strike));
+  EXPECT_EQ(lives_with(none), 5u);
+}
+
 TEST(Faults, RestartAllTakesAllAtOnce) {
   // The loss of all power could miss a node, so that one always remembers.
   Cluster run(3, plan_of(program_of(FaultKind::node_restart_all, 100, 1000)));

@@ -107,7 +107,7 @@ class Reader {
 };
 
 bool known(EventKind kind) { return kind >= EventKind::boot && kind <= EventKind::note; }
-bool known(Choice kind) { return kind >= Choice::tie && kind <= Choice::harness; }
+bool known(Choice kind) { return kind >= Choice::tie && kind <= Choice::fault_strike; }
 
 void write_records(Writer& out, const Trace& trace) {
   out.varint(trace.skipped);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <tuple>
 #include <utility>
 
 #include "io/ports/assert.h"
@@ -87,7 +88,9 @@ void World::LifePorts::cancel(io::CallId call) {
 // ---- machines ---------------------------------------------------------------------------------------------
 
 World::World(const WorldOptions& options)
-    : options_(options), decisions_(options.seed, options.missing), network_(*this, options.network) {}
+    : options_(options),
+      decisions_(options.seed, options.missing, options.neutral),
+      network_(*this, options.network) {}
 
 World::~World() {
   // Hosts go first, with dead ports: their destructors may still try to send.
@@ -313,6 +316,24 @@ void World::submit(Machine& machine, io::DiskRequest request) {
   schedule(submitted.done, {Choice::tie, 3, machine.index, machine.disk_events++}, slot);
 }
 
+std::vector<World::UnderWay> World::under_way(io::NodeId to) const {
+  const Machine& receiver = machine(to);
+  std::vector<UnderWay> found;
+  queue_.visit([&](io::Instant time, const Event& event) {
+    if (event.kind == EventKind::control || event.machine != receiver.index) return;
+    const bool boot = event.kind == EventKind::boot;
+    if (boot ? !receiver.boot_due || event.a != receiver.boot_ticket : event.life != receiver.life) return;
+    if (event.kind == EventKind::wake && event.a != receiver.wake_ticket) return;
+    const bool travels = !boot && event.kind != EventKind::wake && event.kind != EventKind::disk;
+    found.push_back({time, event.kind, travels ? id_of(event.peer) : io::NodeId(), event.parcel});
+  });
+  std::sort(found.begin(), found.end(), [](const UnderWay& a, const UnderWay& b) {
+    return std::tuple(a.time.ns, a.kind, a.peer.value, a.parcel.digest()) <
+           std::tuple(b.time.ns, b.kind, b.peer.value, b.parcel.digest());
+  });
+  return found;
+}
+
 // ---- running ----------------------------------------------------------------------------------------------
 
 World::Running::Running(World& world) : outermost_(!world.inside_), world_(world) {
@@ -484,9 +505,12 @@ void World::tell(EventKind kind, io::NodeId machine, std::uint64_t digest) {
   for (Observer* const observer : observers_) observer->on_event(record);
 }
 
+std::uint64_t fault_digest(FaultKind kind, std::uint64_t detail) {
+  return io::Hasher().add(static_cast<std::uint64_t>(kind)).add(detail).value();
+}
+
 void World::record_fault(FaultKind kind, io::NodeId machine, std::uint64_t detail) {
-  const std::uint64_t digest = io::Hasher().add(static_cast<std::uint64_t>(kind)).add(detail).value();
-  record(EventKind::fault, machine, digest);
+  record(EventKind::fault, machine, fault_digest(kind, detail));
 }
 
 void World::remove_observer(Observer* observer) { std::erase(observers_, observer); }

@@ -56,6 +56,7 @@ struct WorldOptions {
   DiskOptions disk{};
   std::int64_t wall_epoch_ns = 1'700'000'000'000'000'000;  // true wall time at world time 0
   Decisions::Missing missing = Decisions::Missing::seeded;
+  ChoiceSet neutral{};  // kinds of choices that are neutral in any case
 };
 
 struct CrashOrder {
@@ -65,6 +66,9 @@ struct CrashOrder {
   // How many more times it crashes in the lives that follow, each within some effects of its boot.
   std::uint32_t loops = 0;
 };
+
+// What the chain and the observers learn when a program starts, strikes or ends.
+[[nodiscard]] std::uint64_t fault_digest(FaultKind kind, std::uint64_t detail);
 
 // Why a run is over. A signature names the failure without numbers that differ between runs, so that a
 // shrinker can tell two bugs apart.
@@ -137,6 +141,16 @@ class World {
   std::uint64_t chain() const { return chain_.value(); }
   std::uint64_t events() const { return events_; }
   std::size_t pending() const { return queue_.size(); }
+  // What is under way to a machine, by time and then by kind and peer; without what its present life will not get, and
+  // what a clog or a pause holds back. For people.
+  struct UnderWay {
+    io::Instant time;
+    EventKind kind{};
+    io::NodeId peer;    // of what came over the network; else 0
+    io::Parcel parcel;  // likewise
+  };
+  [[nodiscard]] std::vector<UnderWay> under_way(io::NodeId to) const;
+  io::Instant next_time() const { return queue_.next_time(); }  // of what is queued; kNever: nothing
 
   // Failing. The first failure stands. ----------------------------------------------------------------------
   void fail(std::string oracle, std::string signature, std::string text);

@@ -16,6 +16,7 @@ void add_sim(CLI::App& app, Run& run);
 void add_replay(CLI::App& app, Run& run);
 void add_trace(CLI::App& app, Run& run);
 void add_check(CLI::App& app, Run& run);
+void add_shrink(CLI::App& app, Run& run);
 
 // The real world.
 void add_node(CLI::App& app, Run& run);

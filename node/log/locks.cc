@@ -49,6 +49,14 @@ std::optional<TxnId> LockTable::changed(const LockKey& key) const {
   return changes_[slot].id;
 }
 
+std::vector<std::pair<LockKey, TxnId>> LockTable::newest(std::size_t count) const {
+  std::vector<std::pair<LockKey, TxnId>> keys;
+  for (Slot slot = newest_; slot != 0 && keys.size() < count; slot = changes_[slot].older) {
+    keys.emplace_back(changes_[slot].key, changes_[slot].id);
+  }
+  return keys;
+}
+
 void LockTable::change(const LockKey& key, TxnId id) {
   if (!places_) reserve();
   REEL_ASSERT(newest_ == 0 || changes_[newest_].id <= id);

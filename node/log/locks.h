@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "node/log/record.h"
@@ -37,6 +38,8 @@ class LockTable {
   // Changes by this id and later ones are all in the window. Only rises.
   TxnId floor() const { return floor_; }
   std::uint32_t size() const { return size_; }
+  // The keys that were changed last, newest first, at most `count`. For people.
+  [[nodiscard]] std::vector<std::pair<LockKey, TxnId>> newest(std::size_t count) const;
   // Ids never go down from call to call.
   void change(const LockKey& key, TxnId id);
 

@@ -70,6 +70,12 @@ Session* SessionTable::use(const SessionId& id, bool fresh, std::uint64_t time, 
   return &it->second.session;
 }
 
+std::vector<SessionId> SessionTable::newest(std::size_t count) const {
+  std::vector<SessionId> ids;
+  for (auto use = uses_.rbegin(); use != uses_.rend() && ids.size() < count; ++use) ids.push_back(use->id);
+  return ids;
+}
+
 void SessionTable::drop_oldest() {
   floor_ = std::max(floor_, uses_.front().index);
   sessions_.erase(uses_.front().id);

@@ -74,6 +74,8 @@ class SessionTable {
   // A session that is not here and was drawn before this was applied is expired.
   Index floor() const { return floor_; }
   std::size_t size() const { return sessions_.size(); }
+  // Those that were used last, newest first, at most `count`. For people.
+  [[nodiscard]] std::vector<SessionId> newest(std::size_t count) const;
 
  private:
   struct Use {
