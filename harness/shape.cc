@@ -127,6 +127,7 @@ class Draw {
 void draw_node(Draw& draw, node::NodeOptions& node) {
   node::GroupOptions& group = node.group;
   group.election_timeout = io::milliseconds(300);
+  group.cache_bytes = 4u << 20;  // of each partition on each node, all of them in one process
   if (draw.dimension(Place::election_timeout)) {
     group.election_timeout =
         io::milliseconds(static_cast<std::int64_t>(draw.log_range(Place::election_timeout, 50, 1000)));

@@ -12,6 +12,23 @@ constexpr std::size_t kSplitBytes = 512;
 constexpr std::uint64_t kFileBytesMax = 1ull << 34;  // an address space of pages that stays small
 constexpr std::size_t kInFlightMax = 65'536;
 
+void copy_sector(const io::Bytes& page, std::byte* to) {
+  if (!page.empty()) std::memcpy(to, page.data(), page.size());
+  std::memset(to + page.size(), 0, io::kSectorBytes - page.size());
+}
+
+// Without the zeros at its end.
+std::size_t used_bytes_of(const io::Bytes& page) {
+  std::size_t used = page.size();
+  while (used >= sizeof(std::uint64_t)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, page.data() + used - sizeof word, sizeof word);
+    if (word != 0) break;
+    used -= sizeof word;
+  }
+  return used;
+}
+
 bool aligned(std::uint64_t value) { return value % io::kSectorBytes == 0; }
 
 bool names_a_file(io::DiskVerb verb) {
@@ -265,13 +282,7 @@ io::Bytes Disk::read(const io::DiskRequest& request, const File& file) const {
   io::Buffer buffer = io::Buffer::allocate(request.length);
   const std::uint64_t first = request.offset / io::kSectorBytes;
   for (std::uint64_t i = 0; i < request.length / io::kSectorBytes; ++i) {
-    const Page& page = file.visible[first + i];
-    std::byte* const target = buffer.data() + i * io::kSectorBytes;
-    if (page.empty()) {
-      std::memset(target, 0, io::kSectorBytes);
-    } else {
-      std::memcpy(target, page.data(), io::kSectorBytes);
-    }
+    copy_sector(file.visible[first + i], buffer.data() + i * io::kSectorBytes);
   }
   return std::move(buffer).freeze();
 }
@@ -295,10 +306,25 @@ void Disk::apply(std::vector<Page>& image, const VolatileWrite& write) {
   }
 }
 
+// What is durable stays for long, and is mostly zeros: small records in whole sectors. Kept as it was written, a long run with
+// small entries would hold gigabytes.
+void Disk::compact(File& file, const VolatileWrite& write) {
+  for (std::size_t i = 0; i < write.pages.size(); ++i) {
+    const Page& page = write.pages[i];
+    const std::size_t used = used_bytes_of(page);
+    const std::uint64_t at = write.first_page + i;
+    if (used > io::kSectorBytes / 2 || at >= file.durable.size() || page.size() < io::kSectorBytes) continue;
+    const Page small = used == 0 ? Page() : io::Bytes::copy_of(page.span().first(used));
+    if (file.durable[at].data() == page.data()) file.durable[at] = small;
+    if (at < file.visible.size() && file.visible[at].data() == page.data()) file.visible[at] = small;
+  }
+}
+
 void Disk::sync(File& file, std::uint64_t covered) {
   std::size_t count = 0;
   while (count < file.writes.size() && file.writes[count].completed <= covered) {
     apply(file.durable, file.writes[count]);
+    compact(file, file.writes[count]);
     ++count;
   }
   file.writes.erase(file.writes.begin(), file.writes.begin() + static_cast<std::ptrdiff_t>(count));
@@ -464,19 +490,16 @@ Disk::Page Disk::damaged(const Page& before, const Page& after, std::uint64_t ke
   if (damage == kNew) return after;
   if (damage == kZero) return Page();
   io::Buffer buffer = io::Buffer::allocate(io::kSectorBytes);
-  if (before.empty()) {
-    std::memset(buffer.data(), 0, io::kSectorBytes);
-  } else {
-    std::memcpy(buffer.data(), before.data(), io::kSectorBytes);
-  }
+  copy_sector(before, buffer.data());
   for (std::size_t at = 0; at < io::kSectorBytes; at += kSplitBytes) {
     const std::uint64_t bits =
         decisions_.bits({Choice::disk_garbage, 0, machine_, key * 8 + at / kSplitBytes});
     if (damage == kSplit) {
-      // An empty page is zeros, here and as the new content of a write that another crash tore.
-      const bool is_new = (bits & 1) != 0;
-      if (is_new && after.empty()) std::memset(buffer.data() + at, 0, kSplitBytes);
-      if (is_new && !after.empty()) std::memcpy(buffer.data() + at, after.data() + at, kSplitBytes);
+      if ((bits & 1) == 0) continue;
+      // A page may be short, here and as the new content of a write that another crash tore.
+      const std::size_t held = std::min<std::size_t>(after.size() - std::min(after.size(), at), kSplitBytes);
+      if (held > 0) std::memcpy(buffer.data() + at, after.data() + at, held);
+      std::memset(buffer.data() + at + held, 0, kSplitBytes - held);
       continue;
     }
     for (std::size_t word = 0; word < kSplitBytes; word += sizeof bits) {
@@ -521,8 +544,7 @@ std::vector<io::FileEntry> Disk::files() const {
 std::vector<std::byte> Disk::content_of(const std::vector<Page>& pages) {
   std::vector<std::byte> content(pages.size() * io::kSectorBytes);
   for (std::size_t i = 0; i < pages.size(); ++i) {
-    if (!pages[i].empty())
-      std::memcpy(content.data() + i * io::kSectorBytes, pages[i].data(), io::kSectorBytes);
+    copy_sector(pages[i], content.data() + i * io::kSectorBytes);
   }
   return content;
 }

@@ -89,7 +89,7 @@ class Disk {
   void set_options(const DiskOptions& options) { options_ = options; }
 
  private:
-  using Page = io::Bytes;  // empty: zeros
+  using Page = io::Bytes;  // a sector's content without the zeros at its end; empty: zeros
   using Inode = std::uint32_t;
   static constexpr Inode kNoInode = UINT32_MAX;
 
@@ -149,6 +149,7 @@ class Disk {
   Fate fate_of_write(const VolatileWrite& write, const DiskCrash& how);
   bool survives(std::uint64_t serial, bool acknowledged, const DiskCrash& how);
   static void apply(std::vector<Page>& image, const VolatileWrite& write);
+  static void compact(File& file, const VolatileWrite& write);
   void tear(VolatileWrite& write, const std::vector<Page>& image, bool cached);
   Page damaged(const Page& before, const Page& after, std::uint64_t key);
   std::uint64_t draw(Choice kind, std::uint32_t place, std::uint64_t counter, std::uint64_t bound) {
