@@ -1,6 +1,6 @@
 // rpc_echo: what the RPC layer alone costs on this machine. A server process that answers every append at
-// once, and a client process that keeps some calls outstanding, over loopback; no node, no disk. One JSON
-// object per line.
+// once, and a client process that keeps some calls outstanding, over one or many connections of loopback; no node, no
+// disk. One JSON object per line.
 //
 //   rpc_echo [seconds per measurement]
 #include <sys/resource.h>
@@ -71,8 +71,9 @@ double cpu_seconds(int who) {
 // Keeps `outstanding` calls of one shape under way for some time.
 class Client final : public io::Host {
  public:
-  Client(Loop& loop, io::Remote& remote, std::size_t bytes, std::uint32_t transactions)
-      : loop_(loop), remote_(remote) {
+  // `busy`: clients that have calls under way; the last one stops the loop.
+  Client(Loop& loop, io::Remote& remote, std::size_t bytes, std::uint32_t transactions, std::uint32_t& busy)
+      : loop_(loop), remote_(remote), busy_(busy) {
     call_.group = GroupId(1);
     call_.first = Sequence(1);
     call_.count = transactions;
@@ -85,7 +86,7 @@ class Client final : public io::Host {
     latencies_.push_back(now_ns - started_[call.value % started_.size()]);
     if (now_ns < end_ns_) {
       start();
-    } else if (--under_way_ == 0) {
+    } else if (--under_way_ == 0 && --busy_ == 0) {
       loop_.stop();
     }
   }
@@ -94,22 +95,14 @@ class Client final : public io::Host {
     std::exit(1);
   }
 
-  void measure(std::uint32_t outstanding, double seconds) {
-    latencies_.clear();
+  void begin(std::uint32_t outstanding, double seconds) {
     started_.assign(std::size_t{outstanding} * 2, 0);
-    const std::int64_t begin_ns = monotonic_now().ns;
-    end_ns_ = begin_ns + static_cast<std::int64_t>(seconds * 1e9);
+    end_ns_ = monotonic_now().ns + static_cast<std::int64_t>(seconds * 1e9);
     under_way_ = outstanding;
+    ++busy_;
     for (std::uint32_t i = 0; i < outstanding; ++i) start();
-    loop_.run();
-    elapsed_s_ = static_cast<double>(monotonic_now().ns - begin_ns) / 1e9;
-    std::sort(latencies_.begin(), latencies_.end());
   }
-  std::size_t calls() const { return latencies_.size(); }
-  double elapsed_s() const { return elapsed_s_; }
-  double percentile_us(std::size_t percent) const {
-    return static_cast<double>(latencies_[(latencies_.size() - 1) * percent / 100]) / 1e3;
-  }
+  const std::vector<std::int64_t>& latencies() const { return latencies_; }
 
  private:
   void start() {
@@ -120,11 +113,11 @@ class Client final : public io::Host {
 
   Loop& loop_;
   io::Remote& remote_;
+  std::uint32_t& busy_;
   AppendCall call_;
   std::uint64_t next_ = 1;
   std::uint32_t under_way_ = 0;
   std::int64_t end_ns_ = 0;
-  double elapsed_s_ = 0;
   std::vector<std::int64_t> started_;
   std::vector<std::int64_t> latencies_;
 };
@@ -133,7 +126,8 @@ struct Shape {
   const char* name;
   std::size_t bytes;
   std::uint32_t transactions;
-  std::uint32_t outstanding;
+  std::uint32_t outstanding;  // of all connections together
+  std::uint32_t connections = 1;
 };
 
 // One server process per shape, so that its processor time can be told apart.
@@ -152,21 +146,38 @@ void measure(const Shape& shape, double seconds) {
   SocketDialer dialer(loop.io().provider->getNetwork());
   RpcRemoteOptions options;
   options.token = "echo";
-  RpcRemote remote(transport, dialer, options);
-  remote.set_address(NodeId(1), "127.0.0.1:" + std::to_string(port));
-  Client client(loop, remote, shape.bytes, shape.transactions);
-  remote.attach(&client);
-  client.measure(shape.outstanding, seconds);
+  std::vector<std::unique_ptr<RpcRemote>> remotes;
+  std::vector<std::unique_ptr<Client>> clients;
+  std::uint32_t busy = 0;
+  for (std::uint32_t i = 0; i < shape.connections; ++i) {
+    remotes.push_back(std::make_unique<RpcRemote>(transport, dialer, options));
+    remotes.back()->set_address(NodeId(1), "127.0.0.1:" + std::to_string(port));
+    clients.push_back(std::make_unique<Client>(loop, *remotes.back(), shape.bytes, shape.transactions, busy));
+    remotes.back()->attach(clients.back().get());
+  }
+  const std::int64_t begin_ns = monotonic_now().ns;
+  for (const auto& client : clients) client->begin(shape.outstanding / shape.connections, seconds);
+  loop.run();
+  const double elapsed_s = static_cast<double>(monotonic_now().ns - begin_ns) / 1e9;
+  std::vector<std::int64_t> latencies;
+  for (const auto& client : clients) {
+    latencies.insert(latencies.end(), client->latencies().begin(), client->latencies().end());
+  }
+  std::sort(latencies.begin(), latencies.end());
+  const auto percentile_us = [&](std::size_t percent) {
+    return static_cast<double>(latencies[(latencies.size() - 1) * percent / 100]) / 1e3;
+  };
   ::kill(child, SIGTERM);
   ::waitpid(child, nullptr, 0);
   const double cpu = cpu_seconds(RUSAGE_SELF) - own_before + cpu_seconds(RUSAGE_CHILDREN) - children_before;
-  const auto calls = static_cast<double>(client.calls());
-  const double rate = calls / client.elapsed_s();
+  const auto calls = static_cast<double>(latencies.size());
+  const double rate = calls / elapsed_s;
   std::printf(
-      "{\"what\":\"%s\",\"size\":%zu,\"outstanding\":%u,\"calls_per_s\":%.0f,\"txn_per_s\":%.0f,"
+      "{\"what\":\"%s\",\"size\":%zu,\"outstanding\":%u,\"connections\":%u,\"calls_per_s\":%.0f,\"txn_per_"
+      "s\":%.0f,"
       "\"p50_us\":%.1f,\"p99_us\":%.1f,\"cpu_us_per_call\":%.2f,\"cpu_us_per_txn\":%.3f,\"writes\":%llu}\n",
-      shape.name, shape.bytes, shape.outstanding, rate, rate * shape.transactions, client.percentile_us(50),
-      client.percentile_us(99), cpu * 1e6 / calls, cpu * 1e6 / (calls * shape.transactions),
+      shape.name, shape.bytes, shape.outstanding, shape.connections, rate, rate * shape.transactions,
+      percentile_us(50), percentile_us(99), cpu * 1e6 / calls, cpu * 1e6 / (calls * shape.transactions),
       static_cast<unsigned long long>(transport.counters().writes));
   ::close(port_pipe[0]);
   ::close(port_pipe[1]);
@@ -181,6 +192,8 @@ int main(int argc, char** argv) {
   measure({"echo", 4096, 1, 1}, seconds);
   measure({"echo", 4096, 1, 16}, seconds);
   measure({"echo", 4096, 1, 256}, seconds);
+  // As `reel bench sessions --sessions 64 --connections 64`.
+  measure({"echo", 176, 1, 64, 64}, seconds);
   // 256 transactions of 128 bytes a call, as a batching client sends them: 176 bytes a record.
   measure({"echo_batched", std::size_t{256} * 176, 256, 1}, seconds);
   measure({"echo_batched", std::size_t{256} * 176, 256, 16}, seconds);
