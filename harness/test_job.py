@@ -135,7 +135,7 @@ def program(preset, name):
 
 
 def by_hand(run):
-    build_stage(run, "release", [], 900)
+    build_stage(run, "release", [], 1200)
     checks(run)
     ctest(run, "tests", BUILD / "release", 480, ["build release"])
     reel = program("release", "reel")
@@ -149,7 +149,7 @@ def commit_number():
 
 
 def deeper(run):
-    """What CI adds. Seeds and the half of the planted bugs rotate with the number of commits, so a failure can be repeated."""
+    """What CI adds. Seeds and the quarter of the planted bugs rotate with the number of commits, so a failure can be repeated."""
     number = commit_number()
     build_stage(run, "clang", ["reel-sim"], 600)
     run.stage("identity", ["harness/checks/identity.py", f"{program('release', 'reel')}=100",
@@ -157,7 +157,7 @@ def deeper(run):
     first = 1_000_000 + 10_000 * number
     run.stage("new seeds", [program("release", "reel"), "sim", "--seeds", f"{first}..{first + 1999}"], 300,
               ["build release"])
-    build_stage(run, "asan", [], 1200)
+    build_stage(run, "asan", [], 1500)
     # The real nodes of two of these start by the dozen, on three cores' worth of work each under sanitizers; the third
     # installs a package, which nobody links with sanitizers inside.
     ctest(run, "tests under sanitizers", BUILD / "asan", 1200, ["build asan"], exclude="^(durability|bench|client_library)$")
@@ -166,7 +166,7 @@ def deeper(run):
               ["build release", "build asan"])
     run.stage("tidy", ["harness/checks/tidy.py", BUILD / "release", "240"], 400, ["build release"])
     run.stage("fuzzing", ["fuzz/run_fuzzers", "30"], 900)
-    run.stage("planted bugs", ["fuzz/planted/run", "--no-assertions", "--share", f"{number % 2}/2"], 900)
+    run.stage("planted bugs", ["fuzz/planted/run", "--no-assertions", "--share", f"{number % 4}/4"], 900)
 
 
 def main():

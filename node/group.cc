@@ -17,6 +17,9 @@ static_assert(kSectionsEnough + kAppendCallCountMax <= UINT16_MAX);
 // When a reader that found no room may ask again; what fills that room is readers that wait for something to happen.
 constexpr io::Duration kReadAgain = io::milliseconds(50);
 
+// That wait to be proposed: enough for an entry beside one that is on its way.
+constexpr std::uint64_t kPipelinedBytesMin = 16u << 10;
+
 std::size_t slot(raft::Timer timer) { return static_cast<std::size_t>(timer); }
 
 AppendRequest* entries_of(PeerMessage& message) { return std::get_if<AppendRequest>(&message.body); }
@@ -290,7 +293,16 @@ bool Group::leads() const {
 
 bool Group::may_propose(const Context& context) const {
   return leads() && core_.transfer_target() == NodeId() && state_.applied() >= core_.commit() &&
-         context.journal.has_room() && core_.last_index() - core_.commit() < options_.entries_in_flight_max;
+         context.journal.has_room() && !is_worth_waiting(context) &&
+         core_.last_index() - core_.commit() < options_.entries_in_flight_max;
+}
+
+// Little more would make an entry of its own, which costs as much as a large one: it goes with what else comes until the disk
+// has what is under way. Not when that is committed already, so that a slow disk here holds up nobody; nor for the quorum
+// alone, which may be far away.
+bool Group::is_worth_waiting(const Context& context) const {
+  return context.journal.busy() && core_.last_index() > core_.commit() &&
+         admission_.bytes() < kPipelinedBytesMin;
 }
 
 // At the first moment in which this leader may propose: everything inherited is applied, nothing is in flight.

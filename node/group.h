@@ -203,6 +203,7 @@ class Group {
   // -- appends
   bool leads() const;
   bool may_propose(const Context& context) const;
+  bool is_worth_waiting(const Context& context) const;
   void take_over(const Context& context);
   bool propose(Context& context);
   bool propose_commands(Context& context);

@@ -45,6 +45,7 @@ class Journal::Impl {
   void on_disk(const io::DiskResult& result, node::DiskQueue& out);
   void mark_synced(node::DiskQueue& out);
   bool mark_is_due() const { return mark_due_ || durable_ > marked_; }
+  bool busy() const { return !flights_.empty(); }
   bool has_room() const {
     return !failure_ && queue_.empty() && flights_.size() < options_.batches_in_flight_max;
   }
@@ -451,6 +452,7 @@ void Journal::mark_synced(node::DiskQueue& out) { impl_->mark_synced(out); }
 bool Journal::mark_is_due() const { return impl_->mark_is_due(); }
 Lsn Journal::durable() const { return impl_->durable(); }
 Lsn Journal::last() const { return impl_->last(); }
+bool Journal::busy() const { return impl_->busy(); }
 bool Journal::has_room() const { return impl_->has_room(); }
 bool Journal::failed() const { return impl_->failure().has_value(); }
 std::string Journal::failure() const { return impl_->failure().value_or(""); }

@@ -189,6 +189,7 @@ class Journal {
 
   Lsn durable() const;    // all records up to here are durable
   Lsn last() const;       // last LSN handed out
+  bool busy() const;      // batches are on their way to the disk
   bool has_room() const;  // nothing is queued and the window is not full: a good moment to batch
   bool failed() const;
   std::string failure() const;  // one sentence
