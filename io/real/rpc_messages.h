@@ -42,9 +42,11 @@ void write(schema::NodeInfo::Builder to, const std::vector<Member>& members);
 void write(schema::CallError::Builder to, const CallError& error);
 [[nodiscard]] CallError read(schema::CallError::Reader from);
 
-// Of Partition.appendEach: batches, and bytes of their blocks if there are several.
+// Of Partition.appendEach: batches, and bytes of their blocks if there are several. Together they fit into the smallest frame
+// that a node may be set to take (576 KiB).
 inline constexpr std::uint32_t kAppendEachMax = 1024;
-inline constexpr std::uint64_t kAppendEachBytesMax = 1u << 20;
+inline constexpr std::uint64_t kAppendEachBytesMax = 256u << 10;
+static_assert(kAppendEachBytesMax + 200 * kAppendEachMax < (576u << 10));
 
 void write(schema::AppendBatch::Builder to, const AppendCall& call);
 // The call, or what to answer instead: TooLarge or Malformed.

@@ -235,7 +235,7 @@ kj::Promise<void> RpcServer::ReadAndAppend::appendEach(AppendEachContext context
   if (batches.size() == 0 || batches.size() > kAppendEachMax ||
       (batches.size() > 1 && bytes > kAppendEachBytesMax)) {
     CallError error = error_of(batches.size() == 0 ? ErrorCode::malformed : ErrorCode::too_large,
-                               "appendEach takes from 1 to 1024 batches, of 1 MiB together: split them");
+                               "appendEach takes from 1 to 1024 batches, of 256 KiB together: split them");
     error.limit = batches.size() > kAppendEachMax ? kAppendEachMax : kAppendEachBytesMax;
     write(context.getResults().initError(), error);
     return kj::READY_NOW;

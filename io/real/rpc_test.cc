@@ -545,11 +545,14 @@ TEST_F(Rpc, OneOfSeveralAppendsMayBeRefusedOrCancelled) {
 
 TEST_F(Rpc, TogetherAppendsKeepTheirBounds) {
   // Many appends of one turn could make a message that no node takes, and a client from the schema alone one that it must not.
-  serve(server_options(NodeId(1)));
+  RpcServerOptions least = server_options(NodeId(1));
+  least.frame_bytes_max = 576u << 10;  // the least that a node may be configured to take
+  serve(least);
   RpcRemote& calls = remote("writer");
-  constexpr std::uint64_t kAppends = 40;
+  constexpr std::uint64_t kAppends = 2000;
   for (std::uint64_t i = 1; i <= kAppends; ++i) {
-    calls.call(NodeId(1), io::CallId(i), wire::parcel(ClientCall(small_append(i, 100u << 10))));
+    const std::size_t bytes = i <= 40 ? 100u << 10 : i <= 1100 ? 240 : 8;
+    calls.call(NodeId(1), io::CallId(i), wire::parcel(ClientCall(small_append(i, bytes))));
   }
   ASSERT_TRUE(until([&] { return client.replies.size() == kAppends; }));
   EXPECT_TRUE(client.failed.empty());
@@ -567,7 +570,7 @@ TEST_F(Rpc, TogetherAppendsKeepTheirBounds) {
   };
   EXPECT_EQ(error_of(0, 0), ErrorCode::malformed);
   EXPECT_EQ(error_of(kAppendEachMax + 1, 0), ErrorCode::too_large);
-  EXPECT_EQ(error_of(2, 600u << 10), ErrorCode::too_large);
+  EXPECT_EQ(error_of(2, 200u << 10), ErrorCode::too_large);
   // Each that is malformed says so for itself.
   auto request = partition.appendEachRequest();
   auto list = request.initBatches(2);

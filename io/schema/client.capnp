@@ -237,7 +237,7 @@ interface Partition extends(Reader) {
 
   appendEach @2 (batches :List(AppendBatch)) -> AppendEachResult;
   # As many calls of append(), in this order, in one message: what a client has to say on behalf of many append sessions
-  # at one time is far cheaper so. Answers when the last of them is answered. 1 … 1024 batches, 1 MiB of blocks together
+  # at one time is far cheaper so. Answers when the last of them is answered. 1 … 1024 batches, 256 KiB of blocks together
   # (one alone may have more).
 }
 
