@@ -137,7 +137,7 @@ def program(preset, name):
 def by_hand(run):
     build_stage(run, "release", [], 1200)
     checks(run)
-    ctest(run, "tests", BUILD / "release", 480, ["build release"])
+    ctest(run, "tests", BUILD / "release", 600, ["build release"])
     reel = program("release", "reel")
     run.stage("simulation", [reel, "sim", "--seeds", "1..200"], 180, ["build release"])
     run.stage("golden traces", ["harness/checks/replay_traces", reel], 120, ["build release"])
@@ -149,7 +149,7 @@ def commit_number():
 
 
 def deeper(run):
-    """What CI adds. Seeds and the quarter of the planted bugs rotate with the number of commits, so a failure can be repeated."""
+    """What CI adds. Seeds and the sixth of the planted bugs rotate with the number of commits, so a failure can be repeated."""
     number = commit_number()
     build_stage(run, "clang", ["reel-sim"], 600)
     run.stage("identity", ["harness/checks/identity.py", f"{program('release', 'reel')}=100",
@@ -165,8 +165,8 @@ def deeper(run):
                                             f"{program('asan', 'reel-sim')}=40"], 300,
               ["build release", "build asan"])
     run.stage("tidy", ["harness/checks/tidy.py", BUILD / "release", "240"], 400, ["build release"])
-    run.stage("fuzzing", ["fuzz/run_fuzzers", "30"], 900)
-    run.stage("planted bugs", ["fuzz/planted/run", "--no-assertions", "--share", f"{number % 4}/4"], 900)
+    run.stage("fuzzing", ["fuzz/run_fuzzers", "20"], 900)
+    run.stage("planted bugs", ["fuzz/planted/run", "--no-assertions", "--share", f"{number % 6}/6"], 900)
 
 
 def main():
