@@ -46,7 +46,7 @@ void write(schema::CallError::Builder to, const CallError& error);
 // that a node may be set to take (576 KiB).
 inline constexpr std::uint32_t kAppendEachMax = 1024;
 inline constexpr std::uint64_t kAppendEachBytesMax = 256u << 10;
-static_assert(kAppendEachBytesMax + 200 * kAppendEachMax < (576u << 10));
+static_assert(kAppendEachBytesMax + std::uint64_t{200} * kAppendEachMax < (576u << 10));
 
 void write(schema::AppendBatch::Builder to, const AppendCall& call);
 // The call, or what to answer instead: TooLarge or Malformed.

@@ -285,15 +285,14 @@ void Client::pass(Partition& partition, const Applier::Passed& passed) {
 
 // ---- reader groups ----------------------------------------------------------------------------------------------
 
-bool Client::join(JoinOptions options) {
+bool Client::join(const JoinOptions& options) {
   if (closing_ || members_.contains(options.name)) return false;
   const SessionId& drawn = options_.entropy;
   const std::uint64_t number = ++joins_;
   const MemberId self{io::keyed_hash(drawn.high, {drawn.low, number, kMemberHigh}),
                       io::keyed_hash(drawn.high, {drawn.low, number, kMemberLow})};
-  const std::string name = options.name;
-  members_.emplace(name, std::make_unique<Member>(number, options, options_.nodes, self,
-                                                  io::keyed_hash(drawn.low, {number, kMemberSeed})));
+  members_.emplace(options.name, std::make_unique<Member>(number, options, options_.nodes, self,
+                                                          io::keyed_hash(drawn.low, {number, kMemberSeed})));
   return true;
 }
 
@@ -336,6 +335,7 @@ Client::Member* Client::find_member(std::uint64_t number) {
 // One that failed stays, for the application to see why, until it leaves.
 void Client::settle_members(const io::Now& now) {
   std::vector<std::string> names;
+  names.reserve(members_.size());
   for (auto& [name, member] : members_) names.push_back(name);  // callbacks may join others
   for (const std::string& name : names) {
     Member& member = *members_.at(name);

@@ -111,7 +111,7 @@ class Client final : public io::Host {
   // ---- reader groups
 
   // Becomes a member, as soon as the cluster hears of it. False: it is one already, or has not left yet.
-  [[nodiscard]] bool join(JoinOptions options);
+  [[nodiscard]] bool join(const JoinOptions& options);
   // Applies nothing more, and tells the cluster, so that the others need not wait out its patience. Calls done(true) when the
   // cluster knows, done(false) after `timeout`: by then it is gone here all the same. False: it is no member.
   bool leave(const std::string& group, io::Duration timeout, std::function<void(bool)> done = {});

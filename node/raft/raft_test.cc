@@ -677,6 +677,8 @@ TEST(Raft, DivergenceOverManyTermsMeetsQuickly) {
   constexpr std::uint64_t kEach = 50;
   std::vector<std::uint64_t> odd;
   std::vector<std::uint64_t> even;
+  odd.reserve(kTerms * kEach);
+  even.reserve(kTerms * kEach);
   for (std::uint64_t term = 1; term <= kTerms; ++term) {
     for (std::uint64_t i = 0; i < kEach; ++i) {
       odd.push_back(term % 2 == 1 ? term : term - (term > 1 ? 1 : 0));
