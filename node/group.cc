@@ -299,10 +299,10 @@ bool Group::may_propose(const Context& context) const {
 
 // Little more would make an entry of its own, which costs as much as a large one: it goes with what else comes until the disk
 // has what is under way. Not when that is committed already, so that a slow disk here holds up nobody; nor for the quorum
-// alone, which may be far away.
+// alone, which may be far away; nor when the queue fills up, small as it may be.
 bool Group::is_worth_waiting(const Context& context) const {
   return context.journal.busy() && core_.last_index() > core_.commit() &&
-         admission_.bytes() < kPipelinedBytesMin;
+         admission_.bytes() < std::min(kPipelinedBytesMin, admission_.limit() / 4);
 }
 
 // At the first moment in which this leader may propose: everything inherited is applied, nothing is in flight.
