@@ -175,6 +175,9 @@ void draw_journal(Draw& draw, node::NodeOptions& node) {
   if (draw.dimension(Place::journal_file)) {
     journal.file_bytes = std::uint64_t{1} << draw.range(Place::journal_file, 18, 22);
   }
+  // Small files are soon full: with only one of them ready a slow disk makes the journal stand still at each.
+  journal.files_ahead =
+      static_cast<std::uint32_t>(std::max<std::uint64_t>(1, (1u << 20) / journal.file_bytes));
   const std::uint64_t sectors = journal.file_bytes / io::kSectorBytes;
   journal.identity_sectors = static_cast<std::uint32_t>(sectors / 3);
   if (draw.dimension(Place::identity_sectors)) {

@@ -8,13 +8,6 @@
 
 namespace reel::journal {
 
-namespace {
-
-// Of files that are kept ready, unless none are.
-constexpr std::uint64_t kReadyBytesMin = 1u << 20;
-
-}  // namespace
-
 std::optional<std::string> problem_with(const Options& options) {
   const Geometry geometry{options.file_bytes, options.identity_sectors};
   if (!geometry.valid()) {
@@ -304,11 +297,7 @@ void Journal::Impl::ask_for_files(node::DiskQueue& out) {
   if (maker_) return;
   const std::size_t ready = files_.size() - 1 - current_;
   const bool stalled = !queue_.empty() && ready == 0 && plan().records == 0;
-  // Small files are soon full: of them more are kept ready, or a slow disk would make the journal stand still at each.
-  const std::size_t small = (kReadyBytesMin + options_.file_bytes - 1) / options_.file_bytes;
-  const std::size_t ahead =
-      options_.files_ahead == 0 ? 0 : std::max<std::size_t>(options_.files_ahead, small);
-  if (ready >= ahead && !stalled) return;
+  if (ready >= options_.files_ahead && !stalled) return;
   maker_.emplace(node::DiskOwner::journal, stamp_, Geometry{options_.file_bytes, options_.identity_sectors},
                  files_.back().sequence + 1);
   maker_->start(out);

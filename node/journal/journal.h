@@ -39,8 +39,7 @@ struct Options {
   std::uint32_t syncs_in_flight_max = 2;     // [1, 4]; three at once take twice as long as one
   std::uint32_t batch_bytes_max = 4u << 20;  // of bodies, but always one record
   std::uint32_t batch_records_max = 48;      // [1, kIdentitiesPerSector]
-  // Zero-written files kept ready; more if they are smaller than 1 MiB together. 0: the journal waits at every roll.
-  std::uint32_t files_ahead = 1;
+  std::uint32_t files_ahead = 1;  // zero-written files kept ready; 0: the journal waits at every roll
   // Formatter only: pages of the tables beside the journal, four sectors each (node/journal/tables.h).
   std::uint32_t hard_state_pages = 128;  // of 166 groups
   std::uint32_t manifest_pages = 512;    // of some 55 groups with three voters
