@@ -1,5 +1,7 @@
 #include "harness/command/command.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -65,6 +67,10 @@ std::string what_is_wrong(const CLI::ParseError& error, const Reached& reached) 
 }
 
 }  // namespace
+
+std::uint32_t processes_of(std::uint32_t jobs) {
+  return jobs != 0 ? jobs : static_cast<std::uint32_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
+}
 
 int run_command_line(CLI::App& app, Run& run, int argc, char** argv) {
   check_numbers(app);

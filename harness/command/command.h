@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <functional>
 
 #include "harness/refusal.h"
@@ -35,6 +36,9 @@ void add_bench_contention(CLI::App& bench, Run& run);
 void add_bench_feed(CLI::App& bench, Run& run);
 void add_bench_overload(CLI::App& bench, Run& run);
 void add_bench_sessions(CLI::App& bench, Run& run);
+
+// What --jobs asks for; 0: a process for each core.
+[[nodiscard]] std::uint32_t processes_of(std::uint32_t jobs);
 
 // Parses, runs, and turns errors into exit statuses.
 int run_command_line(CLI::App& app, Run& run, int argc, char** argv);

@@ -100,7 +100,7 @@ Exit ShrinkCommand::run() const {
   ShrinkOptions options;
   options.runs_max = runs;
   options.seconds_max = runs != 0 ? 0 : seconds;
-  options.jobs = jobs != 0 ? jobs : static_cast<std::uint32_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
+  options.jobs = processes_of(jobs);
   options.progress = show_progress;
   const auto shrunk = shrink(failing, options);
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\n");

@@ -69,7 +69,7 @@ CampaignOptions SimCommand::campaign() const {
   if (!seeds.empty()) parse_seeds(seeds, options.first_seed, options.last_seed);
   if (minutes > 0 && seeds.empty()) options.last_seed = UINT64_MAX - 1;
   options.minutes = minutes;
-  options.jobs = jobs != 0 ? jobs : static_cast<std::uint32_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
+  options.jobs = processes_of(jobs);
   options.trace_directory = traces;
   if (!traces.empty()) {
     std::error_code error;

@@ -34,9 +34,6 @@ struct ReplayCommand {
   Exit show_state(const sim::Trace& trace) const;
   Exit show_futures(const sim::Trace& trace) const;
   Exit show_culprit(const sim::Trace& trace) const;
-  std::uint32_t processes() const {
-    return jobs != 0 ? jobs : static_cast<std::uint32_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
-  }
 };
 
 constexpr std::uint32_t kFuturesMax = 10'000;
@@ -111,7 +108,7 @@ Exit ReplayCommand::show_futures(const sim::Trace& trace) const {
   const auto past = past_of(trace);
   if (!past) refuse(paths.front() + ": " + past.error());
   const Futures found =
-      fork_at(*past, moment_of(at), futures == 0 ? CulpritOptions().futures : futures, processes());
+      fork_at(*past, moment_of(at), futures == 0 ? CulpritOptions().futures : futures, processes_of(jobs));
   std::map<std::string, std::uint32_t> signatures;
   for (const std::string& signature : found.signatures) ++signatures[signature];
   if (json) {
@@ -133,7 +130,7 @@ Exit ReplayCommand::show_culprit(const sim::Trace& trace) const {
   if (!past) refuse(paths.front() + ": " + past.error());
   CulpritOptions options;
   if (futures != 0) options.futures = futures;
-  options.jobs = processes();
+  options.jobs = processes_of(jobs);
   options.progress = [](const Futures& point) {
     if (isatty(STDERR_FILENO) == 0) return;
     fmt::print(stderr, "\revent {}: {} of {} futures fail   ", point.events, point.alike, point.count);
