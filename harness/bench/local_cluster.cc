@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "harness/bench/cluster_status.h"
+#include "harness/bench/figures.h"
 #include "harness/cluster_directory.h"
 #include "harness/command/command.h"
 #include "harness/node_config.h"
@@ -117,6 +118,17 @@ std::uint64_t LocalCluster::peak_rss_bytes(std::uint32_t node) const {
 }
 std::uint64_t LocalCluster::rss_bytes(std::uint32_t node) const {
   return rss_bytes_of(children_[node - 1]->id());
+}
+
+std::function<void(bool)> count_cpu(const LocalCluster& cluster, std::int64_t& cpu_ns) {
+  return [&](bool begin) { cpu_ns = begin ? cluster.cpu_ns_of_all() : cluster.cpu_ns_of_all() - cpu_ns; };
+}
+
+std::function<void(double)> watch(const LocalCluster& cluster, const std::string& name) {
+  return [&cluster, name](double seconds) {
+    cluster.check();
+    show(fmt::format("{}: {:.0f} s", name, seconds));
+  };
 }
 
 }  // namespace reel::harness

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -61,5 +62,10 @@ class LocalCluster {
   std::vector<std::string> addresses_;
   std::vector<std::unique_ptr<Child>> children_;  // [0] is node 1
 };
+
+// For run_measured(): `cpu_ns` becomes what all processes used while measuring. Both arguments outlive it.
+[[nodiscard]] std::function<void(bool)> count_cpu(const LocalCluster& cluster, std::int64_t& cpu_ns);
+// Likewise: shows how long it has measured, and looks whether all nodes still run. The cluster outlives it.
+[[nodiscard]] std::function<void(double)> watch(const LocalCluster& cluster, const std::string& name);
 
 }  // namespace reel::harness

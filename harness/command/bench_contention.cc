@@ -56,12 +56,7 @@ Exit run_contention(const ContentionFlags& flags) {
   options.warm_up = {static_cast<std::int64_t>(std::clamp(flags.seconds / 4, 0.2, 2.0) * 1e9)};
   ContentionLoad load(loop, cluster.connect_flags(), options);
   std::int64_t cpu_ns = 0;
-  const ContentionReport report = load.run(
-      [&](bool begin) { cpu_ns = begin ? cluster.cpu_ns_of_all() : cluster.cpu_ns_of_all() - cpu_ns; },
-      [&](double seconds) {
-        cluster.check();
-        show(fmt::format("contention: {:.0f} s", seconds));
-      });
+  const ContentionReport report = load.run(count_cpu(cluster, cpu_ns), watch(cluster, "contention"));
   show("");
   const auto committed = static_cast<double>(std::max<std::uint64_t>(report.committed, 1));
   const auto quantile = [&](std::uint32_t millionths) {

@@ -68,10 +68,7 @@ Exit run_feed(const FeedFlags& flags) {
   FeedLoad load(loop, cluster.connect_flags(), node, flags.readers, end);
   const std::int64_t readers_before = cpu_ns_of(getpid());
   const std::int64_t node_before = cluster.cpu_ns(number);
-  const FeedLoadReport report = load.run(duration_of(flags.seconds), [&](double seconds) {
-    cluster.check();
-    show(fmt::format("feed: {:.0f} s", seconds));
-  });
+  const FeedLoadReport report = load.run(duration_of(flags.seconds), watch(cluster, "feed"));
   show("");
   const auto readers_cpu = static_cast<double>(cpu_ns_of(getpid()) - readers_before);
   const auto node_cpu = static_cast<double>(cluster.cpu_ns(number) - node_before);

@@ -45,11 +45,8 @@ Measured measure(real::Loop& loop, LocalCluster& cluster, const OpenLoadOptions&
   const Term before = term_of(cluster.await_ready(loop, kReadyMax));
   {
     OpenLoad load(loop, cluster.connect_flags(), options);
-    measured.load = load.run(
-        [&](bool begin) {
-          measured.cpu_ns = begin ? cluster.cpu_ns_of_all() : cluster.cpu_ns_of_all() - measured.cpu_ns;
-        },
-        [&](double seconds, std::uint64_t answered) {
+    measured.load =
+        load.run(count_cpu(cluster, measured.cpu_ns), [&](double seconds, std::uint64_t answered) {
           cluster.check();
           show(fmt::format("{}: {:.0f} s, {:.0f} transactions/s", name, seconds,
                            per_second(answered, std::max(seconds, 0.001))));

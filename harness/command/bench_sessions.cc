@@ -47,12 +47,7 @@ Exit run_sessions(const SessionFlags& flags) {
   options.duration = {static_cast<std::int64_t>(flags.seconds * 1e9)};
   SessionLoad load(loop, cluster.connect_flags(), options);
   std::int64_t cpu_ns = 0;
-  const SessionLoadReport report = load.run(
-      [&](bool begin) { cpu_ns = begin ? cluster.cpu_ns_of_all() : cluster.cpu_ns_of_all() - cpu_ns; },
-      [&](double seconds) {
-        cluster.check();
-        show(fmt::format("sessions: {:.0f} s", seconds));
-      });
+  const SessionLoadReport report = load.run(count_cpu(cluster, cpu_ns), watch(cluster, "sessions"));
   show("");
   const auto answered = static_cast<double>(std::max<std::uint64_t>(report.transactions, 1));
   const auto quantile = [&](std::uint32_t millionths) {
